@@ -1,0 +1,143 @@
+//! Where a secret is read from, and the reading of it.
+//!
+//! A leaf. A secret's value lives in [`SecretString`], which neither prints nor serialises and is
+//! wiped when dropped. Files are read when they are needed, by path, so that Kubernetes' `..data`
+//! symlink swap is followed without watching anything; a file that is missing, empty or half
+//! written leaves the last good value in use.
+
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+pub use secrecy::{ExposeSecret, SecretString};
+
+/// Where a secret comes from.
+#[derive(Debug)]
+pub enum SecretSource {
+    /// A file, read again at each use.
+    File(SecretFile),
+    /// A value known since the configuration was loaded.
+    Fixed {
+        /// How the user referred to it; never the value.
+        described: String,
+        /// The value.
+        value: SecretString,
+    },
+}
+
+impl SecretSource {
+    /// A secret in a file.
+    #[must_use]
+    pub fn file(path: impl Into<PathBuf>) -> Self {
+        Self::File(SecretFile { path: path.into(), last_good: Mutex::default() })
+    }
+
+    /// The secret's value now. Reads a small file: from async code, go through [`Self::load`].
+    ///
+    /// # Errors
+    /// When the file cannot be read and never could.
+    pub fn read(&self) -> Result<SecretString, SecretError> {
+        match self {
+            Self::File(file) => file.read(),
+            Self::Fixed { value, .. } => Ok(value.clone()),
+        }
+    }
+
+    /// The secret's value now, without blocking the runtime.
+    ///
+    /// # Errors
+    /// When the file cannot be read and never could.
+    pub async fn load(self: &std::sync::Arc<Self>) -> Result<SecretString, SecretError> {
+        match self.as_ref() {
+            Self::Fixed { value, .. } => Ok(value.clone()),
+            Self::File(file) => {
+                let (source, path) = (std::sync::Arc::clone(self), file.path.clone());
+                let read = tokio::task::spawn_blocking(move || source.read());
+                read.await
+                    .map_err(|_| SecretError { path, what: "reading it was aborted".into() })?
+            }
+        }
+    }
+
+    /// What tells this source from others, as part of a cache key.
+    #[must_use]
+    pub fn identity(&self) -> (&str, &[u8]) {
+        match self {
+            Self::File(file) => ("file", file.path.as_os_str().as_encoded_bytes()),
+            Self::Fixed { value, .. } => ("fixed", value.expose_secret().as_bytes()),
+        }
+    }
+}
+
+/// A secret in a file, and the last value that was good.
+#[derive(Debug)]
+pub struct SecretFile {
+    path: PathBuf,
+    last_good: Mutex<Option<SecretString>>,
+}
+
+impl SecretFile {
+    fn read(&self) -> Result<SecretString, SecretError> {
+        let read = read_small(&self.path);
+        let mut last_good = self.last_good.lock().unwrap_or_else(PoisonError::into_inner);
+        match (read, last_good.as_ref()) {
+            (Ok(fresh), _) => {
+                *last_good = Some(fresh.clone());
+                Ok(fresh)
+            }
+            (Err(error), Some(old)) => {
+                tracing::warn!(%error, "secret file unusable; the last good value stays in use");
+                Ok(old.clone())
+            }
+            (Err(error), None) => Err(error),
+        }
+    }
+}
+
+fn read_small(path: &Path) -> Result<SecretString, SecretError> {
+    let fail = |what: String| SecretError { path: path.to_owned(), what };
+    let mut text = String::new();
+    let file = std::fs::File::open(path).map_err(|error| fail(error.to_string()))?;
+    let mut limited = file.take(MAX_BYTES + 1);
+    limited.read_to_string(&mut text).map_err(|error| fail(error.to_string()))?;
+    if text.len() as u64 > MAX_BYTES {
+        return Err(fail(format!("it is larger than {MAX_BYTES} bytes")));
+    }
+    // Editors and `echo` end files with a newline that is no part of the secret.
+    let trimmed = text.trim_end_matches(['\r', '\n']);
+    if trimmed.is_empty() { Err(fail("it is empty".into())) } else { Ok(trimmed.into()) }
+}
+
+/// A secret that cannot be read.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("cannot read the secret in {}: {what}", path.display())]
+pub struct SecretError {
+    path: PathBuf,
+    what: String,
+}
+
+const MAX_BYTES: u64 = 64 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn follows_a_symlink_swap_and_outlives_a_half_written_file() {
+        let dir = std::env::temp_dir().join(format!("vicar-secret-{}", fastrand::u64(..)));
+        std::fs::create_dir_all(&dir).unwrap();
+        let (path, next) = (dir.join("secret"), dir.join("next"));
+        for (name, value) in [("v1", "one\n"), ("v2", "two\r\n"), ("v3", "")] {
+            std::fs::write(dir.join(name), value).unwrap();
+        }
+        let source = SecretSource::file(&path);
+        assert!(source.read().unwrap_err().to_string().contains("secret"));
+        for (target, expected) in [("v1", "one"), ("v2", "two"), ("v3", "two"), ("gone", "two")] {
+            std::os::unix::fs::symlink(dir.join(target), &next).unwrap();
+            std::fs::rename(&next, &path).unwrap();
+            assert_eq!(source.read().unwrap().expose_secret(), expected, "{target}");
+        }
+        assert!(!format!("{source:?}").contains("two"));
+        std::fs::remove_dir_all(&dir).unwrap();
+    }
+}
