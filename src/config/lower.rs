@@ -1,0 +1,122 @@
+//! Turns the mirror of the YAML into the types the stages understand, recording every problem.
+//!
+//! Part of `config`. [`Lowering`] carries what all sections need: where a path stands in the file,
+//! the problems so far, and the environment.
+
+mod clients;
+mod listeners;
+mod routes;
+mod secrets;
+mod tls;
+mod upstreams;
+
+use std::collections::BTreeMap;
+use std::fmt::Display;
+use std::sync::Arc;
+
+use super::expand::Lookup;
+use super::problem::{Position, Problem};
+use super::schema::{
+    ConfigYaml, LayoutYaml, LogFormatYaml, LogLevelYaml, LogYaml, RuntimeYaml, WorkersYaml,
+};
+use super::tree::Node;
+use super::{Config, Layout, Runtime};
+use crate::telemetry::{LogFormat, LogSettings};
+use crate::token::ClientSpec;
+
+/// Turns `yaml` into a [`Config`]; `tree` is only asked for positions.
+pub(super) fn lower(
+    yaml: ConfigYaml,
+    tree: &Node,
+    lookup: Lookup<'_>,
+) -> Result<Config, Vec<Problem>> {
+    let mut lowering = Lowering { tree, lookup, problems: Vec::new(), clients: BTreeMap::new() };
+    lowering.clients(yaml.clients);
+    let admin = lowering.admin(&yaml.admin);
+    let listeners = lowering.listeners(yaml.listeners, yaml.routes);
+    let config = Config {
+        runtime: runtime(&yaml.runtime),
+        log: log(&yaml.log),
+        grace: yaml.shutdown.grace.0,
+        admin,
+        listeners,
+        clients: lowering.clients.into_values().collect(),
+    };
+    if lowering.problems.is_empty() { Ok(config) } else { Err(lowering.problems) }
+}
+
+/// What every section needs while it is lowered.
+pub(super) struct Lowering<'a> {
+    tree: &'a Node,
+    lookup: Lookup<'a>,
+    problems: Vec<Problem>,
+    clients: BTreeMap<String, Arc<ClientSpec>>,
+}
+
+impl Lowering<'_> {
+    /// Records a problem at `path`.
+    fn problem(&mut self, path: &str, what: impl Display, hint: impl Display) {
+        let position = position(self.tree, path);
+        let (what, hint) = (what.to_string(), hint.to_string());
+        self.problems.push(Problem { position, path: path.to_owned(), what, hint });
+    }
+
+    /// Unwraps a result whose error is the problem's text.
+    fn accept<T, E: Display>(&mut self, path: &str, result: Result<T, E>, hint: &str) -> Option<T> {
+        result.map_err(|error| self.problem(path, error, hint)).ok()
+    }
+}
+
+fn runtime(yaml: &RuntimeYaml) -> Runtime {
+    let available = std::thread::available_parallelism().map_or(1, usize::from);
+    Runtime {
+        workers: match yaml.workers {
+            WorkersYaml::Count(count) => usize::from(count.max(1)),
+            WorkersYaml::Auto => available.min(MAX_AUTO_WORKERS),
+        },
+        layout: match yaml.layout {
+            LayoutYaml::PerWorker => Layout::PerWorker,
+            LayoutYaml::Shared => Layout::Shared,
+        },
+    }
+}
+
+fn log(yaml: &LogYaml) -> LogSettings {
+    LogSettings {
+        format: match yaml.format {
+            LogFormatYaml::Json => LogFormat::Json,
+            LogFormatYaml::Pretty => LogFormat::Pretty,
+        },
+        level: match yaml.level {
+            LogLevelYaml::Error => tracing::Level::ERROR,
+            LogLevelYaml::Warn => tracing::Level::WARN,
+            LogLevelYaml::Info => tracing::Level::INFO,
+            LogLevelYaml::Debug => tracing::Level::DEBUG,
+            LogLevelYaml::Trace => tracing::Level::TRACE,
+        },
+        access: yaml.access,
+    }
+}
+
+/// Where `path` stands, or the nearest thing above it that is written down.
+fn position(tree: &Node, path: &str) -> Position {
+    let mut node = tree;
+    let mut position = tree.position;
+    for step in path.split('.').flat_map(|step| step.split_inclusive('[')) {
+        let step = step.trim_end_matches('[');
+        if let Some(index) = step.strip_suffix(']') {
+            let super::tree::Value::List(items) = &node.value else { break };
+            let Some(item) = index.parse::<usize>().ok().and_then(|i| items.get(i)) else { break };
+            node = item;
+            position = item.position;
+        } else if !step.is_empty() {
+            let Some(entry) = node.entry(step) else { break };
+            node = &entry.node;
+            position = entry.position;
+        }
+    }
+    position
+}
+
+/// A sidecar seldom needs more; a gateway sets its own number.
+const MAX_AUTO_WORKERS: usize = 4;

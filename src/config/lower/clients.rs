@@ -1,0 +1,141 @@
+//! `clients:` into [`ClientSpec`]s.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use url::Url;
+
+use super::Lowering;
+use crate::config::schema::{
+    AuthorityTimeoutsYaml, AuthorityYaml, ClientYaml, CloudYaml, CredentialYaml, EntraYaml,
+};
+use crate::tls;
+use crate::token::ClientSpec;
+use crate::token::authority::{Authority, AuthorityHttp, Proxy};
+use crate::token::credential::{ClientCredential, SecretMethod};
+
+impl Lowering<'_> {
+    /// Lowers every client; those with problems are left out.
+    pub(super) fn clients(&mut self, clients: BTreeMap<String, ClientYaml>) {
+        for (name, yaml) in clients {
+            let path = format!("clients.{name}");
+            if let Some(client) = self.client(&name, yaml, &path) {
+                self.clients.insert(name, Arc::new(client));
+            }
+        }
+    }
+
+    fn client(&mut self, name: &str, yaml: ClientYaml, path: &str) -> Option<ClientSpec> {
+        let credential = self.credential(yaml.credential, &format!("{path}.credential"));
+        let authority = self.authority(yaml.authority, &format!("{path}.authority"));
+        if yaml.client_id.is_empty() {
+            self.problem(&format!("{path}.client_id"), "an empty client_id", "");
+        }
+        let (name, client_id) = (Arc::from(name), yaml.client_id);
+        Some(ClientSpec { name, client_id, credential: credential?, authority: authority? })
+    }
+
+    fn credential(&mut self, yaml: CredentialYaml, path: &str) -> Option<ClientCredential> {
+        let (method, key, reference) = match yaml {
+            CredentialYaml::ClientSecret(secret) => (SecretMethod::Preferred, "", secret),
+            CredentialYaml::ClientSecretBasic(secret) => (SecretMethod::Basic, "_basic", secret),
+            CredentialYaml::ClientSecretPost(secret) => (SecretMethod::Post, "_post", secret),
+        };
+        let source = self.secret(reference, &format!("{path}.client_secret{key}"))?;
+        Some(ClientCredential::ClientSecret { method, source: Arc::new(source) })
+    }
+
+    fn authority(&mut self, yaml: AuthorityYaml, path: &str) -> Option<Authority> {
+        let ca = yaml.ca.as_ref().map(|ca| ca.file.as_str());
+        let roots = self.roots(ca, &format!("{path}.ca"));
+        let proxy = self.authority_proxy(&yaml.proxy, &format!("{path}.proxy"));
+        let AuthorityTimeoutsYaml { connect, total } = yaml.timeouts;
+        let (roots, proxy) = (roots?, proxy?);
+        let http = tls::client(roots, None)
+            .and_then(|tls| AuthorityHttp::new(tls, &proxy, connect.0, total.0));
+        let http = self.accept(path, http, "")?;
+        match (yaml.entra, yaml.oidc, yaml.token_endpoint) {
+            (Some(entra), None, None) => self.entra(&entra, http, &format!("{path}.entra")),
+            (None, Some(oidc), None) => {
+                self.secure_url(&oidc.issuer, &format!("{path}.oidc.issuer"))?;
+                Some(Authority::oidc(oidc.issuer, http))
+            }
+            (None, None, Some(endpoint)) => {
+                let url = self.secure_url(&endpoint, &format!("{path}.token_endpoint"))?;
+                Some(Authority::token_endpoint(url, http))
+            }
+            _ => {
+                self.problem(path, "expected exactly one of entra, oidc, token_endpoint", "");
+                None
+            }
+        }
+    }
+
+    fn entra(&mut self, yaml: &EntraYaml, http: AuthorityHttp, path: &str) -> Option<Authority> {
+        let tenant_path = format!("{path}.tenant");
+        let tenant = yaml.tenant.to_ascii_lowercase();
+        if MULTI_TENANT.contains(&tenant.as_str()) {
+            let what = format!("`{tenant}` is no tenant an application can get a token from");
+            self.problem(&tenant_path, what, "give the tenant's id or one of its domains");
+            return None;
+        }
+        if !tenant.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'.')
+            || tenant.is_empty()
+        {
+            self.problem(&tenant_path, "not a tenant id or domain", "");
+            return None;
+        }
+        let instance = match &yaml.instance {
+            Some(instance) => self.secure_url(instance, &format!("{path}.instance"))?,
+            None => self.accept(path, Url::parse(cloud_host(yaml.cloud)), "")?,
+        };
+        self.accept(path, Authority::entra(&instance, &tenant, http), "")
+    }
+
+    fn authority_proxy(&mut self, text: &str, path: &str) -> Option<Proxy> {
+        match text {
+            "environment" => Some(Proxy::Environment),
+            "none" => Some(Proxy::None),
+            url => self.proxy_url(url, path).map(Proxy::Url),
+        }
+    }
+
+    /// A URL that a secret may be sent to.
+    pub(super) fn secure_url(&mut self, text: &str, path: &str) -> Option<Url> {
+        let url = self.accept(path, Url::parse(text), "expected https://…")?;
+        let plain = url.query().is_none() && url.fragment().is_none();
+        if !tls::is_https_or_loopback(&url) {
+            self.problem(path, "must be https", "http is for loopback addresses only");
+        } else if url.password().is_some() || !url.username().is_empty() {
+            self.problem(path, "must not hold a user name or password", "use `credential`");
+        } else if !plain {
+            self.problem(path, "must not have a query or fragment", "");
+        } else {
+            return Some(url);
+        }
+        None
+    }
+
+    /// The address of a forward proxy.
+    pub(super) fn proxy_url(&mut self, text: &str, path: &str) -> Option<Url> {
+        let hint = "expected environment, none, or http://host:port";
+        let url = self.accept(path, Url::parse(text), hint)?;
+        if url.scheme() != "http" || url.host().is_none() || !matches!(url.path(), "" | "/") {
+            self.problem(path, "not the address of an HTTP proxy", hint);
+            return None;
+        }
+        Some(url)
+    }
+}
+
+/// Sign-in hosts of the clouds (MSAL's preferred network hosts).
+fn cloud_host(cloud: CloudYaml) -> &'static str {
+    match cloud {
+        CloudYaml::Public => "https://login.microsoftonline.com",
+        CloudYaml::China => "https://login.partner.microsoftonline.cn",
+        CloudYaml::UsGovernment => "https://login.microsoftonline.us",
+    }
+}
+
+/// Tenant words that stand for "whoever signs in"; an application does not sign in.
+const MULTI_TENANT: &[&str] = &["common", "consumers", "organizations"];

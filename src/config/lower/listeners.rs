@@ -1,0 +1,121 @@
+//! `listeners:` and `admin:`, and each listener's routes.
+
+use std::collections::{BTreeMap, HashSet};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use super::Lowering;
+use crate::config::ListenerConfig;
+use crate::config::schema::{AdminYaml, ListenerYaml, ModeYaml, RouteYaml, ServerTlsYaml};
+use crate::listener::{BindAddress, ConnectionLimits, ServerTls};
+use crate::proxy::RouteSpec;
+use crate::route;
+
+impl Lowering<'_> {
+    /// The admin address, when there is one.
+    pub(super) fn admin(&mut self, yaml: &AdminYaml) -> Option<BindAddress> {
+        if yaml.address == "off" {
+            return None;
+        }
+        self.bind_address(&yaml.address, "admin.address")
+    }
+
+    /// Every listener with its routes, checked against each other.
+    pub(super) fn listeners(
+        &mut self,
+        listeners: BTreeMap<String, ListenerYaml>,
+        routes: Vec<RouteYaml>,
+    ) -> Vec<ListenerConfig> {
+        if listeners.is_empty() {
+            self.problem("listeners", "no listener", "give at least one");
+        }
+        let names: Vec<String> = listeners.keys().cloned().collect();
+        let mut by_listener = self.routes(routes, &names);
+        let mut seen = HashSet::new();
+        let mut lowered = Vec::new();
+        for (name, yaml) in listeners {
+            let path = format!("listeners.{name}");
+            if !yaml.address.ends_with(":0") && !seen.insert(yaml.address.clone()) {
+                let what = "another listener has this address";
+                self.problem(&format!("{path}.address"), what, "");
+            }
+            let routes = by_listener.remove(&name).unwrap_or_default();
+            self.conflicts(&routes);
+            lowered.extend(self.listener(name, yaml, routes, &path));
+        }
+        lowered
+    }
+
+    fn listener(
+        &mut self,
+        name: String,
+        yaml: ListenerYaml,
+        routes: Vec<(usize, RouteSpec)>,
+        path: &str,
+    ) -> Option<ListenerConfig> {
+        let ModeYaml::Reverse = yaml.mode;
+        if yaml.limits.header_bytes.0 < 8192 {
+            let limit_path = format!("{path}.limits.header_bytes");
+            self.problem(&limit_path, "less than 8KiB", "tokens alone can be larger");
+        }
+        for (key, zero) in [
+            ("connections", yaml.limits.connections == 0),
+            ("headers", yaml.limits.headers == 0),
+            ("streams", yaml.limits.streams == 0),
+        ] {
+            if zero {
+                self.problem(&format!("{path}.limits.{key}"), "a limit of zero lets nobody in", "");
+            }
+        }
+        let address = self.bind_address(&yaml.address, &format!("{path}.address"));
+        let tls = match yaml.tls {
+            Some(tls) => Some(self.server_tls(tls, &format!("{path}.tls"))?),
+            None => None,
+        };
+        Some(ListenerConfig {
+            name,
+            address: address?,
+            tls,
+            limits: ConnectionLimits {
+                connections: yaml.limits.connections,
+                header_bytes: yaml.limits.header_bytes.0,
+                headers: yaml.limits.headers.into(),
+                streams: yaml.limits.streams,
+                header_timeout: yaml.timeouts.header.0,
+                idle_timeout: yaml.timeouts.idle.0,
+            },
+            routes: routes.into_iter().map(|(_, spec)| spec).collect(),
+        })
+    }
+
+    fn server_tls(&mut self, yaml: ServerTlsYaml, path: &str) -> Option<ServerTls> {
+        let (_, key) = self.identity(&yaml.certificate, yaml.private_key, path)?;
+        let client_ca = yaml.client_ca.map(|ca| PathBuf::from(ca.file));
+        let tls = ServerTls::new(yaml.certificate.file.into(), key, client_ca);
+        self.accept(path, tls, "")
+    }
+
+    fn bind_address(&mut self, text: &str, path: &str) -> Option<BindAddress> {
+        if let Some(socket) = text.strip_prefix("unix:") {
+            if !socket.starts_with('/') {
+                self.problem(path, "not an absolute path", "write unix:/run/vicar/app.sock");
+                return None;
+            }
+            return Some(BindAddress::Unix(socket.into()));
+        }
+        let hint = "write 127.0.0.1:8001, [::1]:8001, 0.0.0.0:8001 or unix:/path";
+        let address = text.parse::<SocketAddr>().map_err(|_| "not an address and port");
+        self.accept(path, address, hint).map(BindAddress::Tcp)
+    }
+
+    /// Two routes that some request would match with equal right are a problem.
+    fn conflicts(&mut self, routes: &[(usize, RouteSpec)]) {
+        let matchers: Vec<_> = routes.iter().map(|(_, spec)| &spec.matcher).collect();
+        for (one, other) in route::conflicts(&matchers) {
+            let (first, second) = (&routes[one], &routes[other]);
+            let what = format!("matches the same requests as `{}`", first.1.name);
+            let hint = "no order decides between routes; make one of them more specific";
+            self.problem(&format!("routes[{}]", second.0), what, hint);
+        }
+    }
+}

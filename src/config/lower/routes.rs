@@ -1,0 +1,275 @@
+//! `routes:` into [`RouteSpec`]s.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
+
+use http::{HeaderName, HeaderValue, Method};
+
+use super::Lowering;
+use crate::config::check::suggestion;
+use crate::config::schema::{
+    ClientCredentialsYaml, ExistingYaml, ForwardedYaml, InjectYaml, MatchYaml, RewriteYaml,
+    RouteYaml, TokenYaml,
+};
+use crate::forward::{ForwardTimeouts, ForwardedPolicy, HostPolicy, Rewrite};
+use crate::inbound::{Existing, InboundPolicy};
+use crate::inject::Injector;
+use crate::proxy::{RouteSpec, TokenSource};
+use crate::route::{HostMatch, Matcher, PathMatch};
+use crate::token::TokenSpec;
+use crate::token::flow::{ClientCredentials, Flow, RESERVED};
+
+impl Lowering<'_> {
+    /// Lowers every route; gives them by listener, each with its index in the file.
+    pub(super) fn routes(
+        &mut self,
+        routes: Vec<RouteYaml>,
+        listeners: &[String],
+    ) -> HashMap<String, Vec<(usize, RouteSpec)>> {
+        let mut names = HashSet::new();
+        let mut by_listener: HashMap<String, Vec<_>> = HashMap::new();
+        let mut upstreams = HashMap::new();
+        if routes.is_empty() {
+            self.problem(
+                "routes",
+                "no route",
+                "a listener without routes answers 404 to everything",
+            );
+        }
+        for (index, yaml) in routes.into_iter().enumerate() {
+            let path = format!("routes[{index}]");
+            if !names.insert(yaml.name.clone()) || yaml.name.is_empty() {
+                self.problem(&format!("{path}.name"), "a name of its own is needed", "");
+            }
+            if !listeners.contains(&yaml.listener) {
+                let known: Vec<&str> = listeners.iter().map(String::as_str).collect();
+                let what = format!("there is no listener `{}`", yaml.listener);
+                let hint = suggestion(&yaml.listener, &known);
+                self.problem(&format!("{path}.listener"), what, hint);
+            }
+            let listener = yaml.listener.clone();
+            if let Some(spec) = self.route(yaml, &path, &mut upstreams) {
+                by_listener.entry(listener).or_default().push((index, spec));
+            }
+        }
+        by_listener
+    }
+
+    fn route(
+        &mut self,
+        yaml: RouteYaml,
+        path: &str,
+        upstreams: &mut super::upstreams::Known,
+    ) -> Option<RouteSpec> {
+        let matcher = self.matcher(&yaml.matches, &format!("{path}.match"));
+        let carries_token = !matches!(yaml.token, TokenYaml::Strip);
+        let token = self.token(yaml.token, &format!("{path}.token"));
+        let inject_path = format!("{path}.inject");
+        let (inbound, injector) = self.inject(&yaml.inject, &inject_path, token.as_ref())?;
+        let rewrite = self.rewrite(yaml.rewrite, &yaml.matches, &format!("{path}.rewrite"));
+        let keeps_host = rewrite.as_ref().is_some_and(|r| r.host != HostPolicy::Upstream);
+        let upstream = self.upstream(
+            yaml.upstream,
+            super::upstreams::Use { connect: yaml.timeouts.connect.0, carries_token, keeps_host },
+            &format!("{path}.upstream"),
+            upstreams,
+        );
+        Some(RouteSpec {
+            name: yaml.name.into(),
+            matcher: matcher?,
+            inbound,
+            token: token?,
+            injector,
+            rewrite: rewrite?,
+            forwarded: match yaml.forwarded {
+                ForwardedYaml::Replace => ForwardedPolicy::Replace,
+                ForwardedYaml::Append => ForwardedPolicy::Append,
+                ForwardedYaml::Keep => ForwardedPolicy::Keep,
+                ForwardedYaml::Strip => ForwardedPolicy::Strip,
+            },
+            timeouts: ForwardTimeouts {
+                response: yaml.timeouts.response.0,
+                idle: yaml.timeouts.idle.0,
+            },
+            upstream: upstream?,
+        })
+    }
+
+    fn matcher(&mut self, yaml: &MatchYaml, path: &str) -> Option<Matcher> {
+        let host = match &yaml.host {
+            None => Some(HostMatch::Any),
+            Some(host) => self.accept(
+                &format!("{path}.host"),
+                HostMatch::parse(host),
+                "write api.example, api.example:8443 or *.example",
+            ),
+        };
+        let path_match = match (&yaml.path, &yaml.path_exact) {
+            (Some(_), Some(_)) => {
+                self.problem(path, "both path and path_exact", "keep one of them");
+                None
+            }
+            (Some(prefix), None) => {
+                self.accept(&format!("{path}.path"), PathMatch::prefix(prefix), "")
+            }
+            (None, Some(exact)) => {
+                self.accept(&format!("{path}.path_exact"), PathMatch::exact(exact), "")
+            }
+            (None, None) => Some(PathMatch::everything()),
+        };
+        let mut methods = Vec::new();
+        for (index, method) in yaml.methods.iter().enumerate() {
+            let path = format!("{path}.methods[{index}]");
+            let parsed = Method::from_bytes(method.as_bytes()).map_err(|_| "not a method");
+            methods.extend(self.accept(&path, parsed, ""));
+        }
+        let headers = self.header_predicates(&yaml.headers, &format!("{path}.headers"));
+        Some(Matcher::new(host?, path_match?, methods, headers))
+    }
+
+    fn header_predicates(
+        &mut self,
+        headers: &BTreeMap<String, String>,
+        path: &str,
+    ) -> Vec<(HeaderName, HeaderValue)> {
+        let mut predicates = Vec::new();
+        for (name, value) in headers {
+            let path = format!("{path}.{name}");
+            let name = self.accept(&path, HeaderName::try_from(name), "");
+            let value = self.accept(&path, HeaderValue::try_from(value), "");
+            predicates.extend(name.zip(value));
+        }
+        predicates
+    }
+
+    fn token(&mut self, yaml: TokenYaml, path: &str) -> Option<TokenSource> {
+        match yaml {
+            TokenYaml::Strip => Some(TokenSource::Strip),
+            TokenYaml::Passthrough => Some(TokenSource::Passthrough),
+            TokenYaml::ClientCredentials(yaml) => {
+                self.client_credentials(yaml, &format!("{path}.client_credentials"))
+            }
+        }
+    }
+
+    fn client_credentials(
+        &mut self,
+        yaml: ClientCredentialsYaml,
+        path: &str,
+    ) -> Option<TokenSource> {
+        for key in yaml.parameters.keys().filter(|key| RESERVED.contains(&key.as_str())) {
+            let what = format!("`{key}` is written by Vicar itself");
+            let hint = "client, scopes, audience and resource have keys of their own";
+            self.problem(&format!("{path}.parameters.{key}"), what, hint);
+        }
+        for (index, scope) in yaml.scopes.iter().enumerate() {
+            // RFC 6749 section 3.3
+            let valid =
+                |b: u8| b == 0x21 || (0x23..=0x5b).contains(&b) || (0x5d..=0x7e).contains(&b);
+            if scope.is_empty() || !scope.bytes().all(valid) {
+                let what = "not a scope: empty, or with a character no scope may have";
+                self.problem(&format!("{path}.scopes[{index}]"), what, "one list entry per scope");
+            }
+        }
+        let Some(client) = self.clients.get(&yaml.client).cloned() else {
+            self.unknown_client(&yaml.client, &format!("{path}.client"));
+            return None;
+        };
+        let mut scopes = yaml.scopes;
+        scopes.sort_unstable();
+        scopes.dedup();
+        if client.authority.is_entra() {
+            self.entra_scopes(&scopes, &format!("{path}.scopes"))?;
+        }
+        let flow = Flow::ClientCredentials(ClientCredentials {
+            scopes,
+            audience: yaml.audience,
+            resource: yaml.resource,
+            parameters: yaml.parameters.into_iter().collect(),
+        });
+        Some(TokenSource::Application(Arc::new(TokenSpec { client, flow })))
+    }
+
+    fn unknown_client(&mut self, name: &str, path: &str) {
+        // A client that is written down but broken has been reported where it stands.
+        if super::position(self.tree, &format!("clients.{name}")) == self.tree.position
+            || self.tree.entry("clients").is_none_or(|clients| clients.node.entry(name).is_none())
+        {
+            let known: Vec<String> = self.clients.keys().cloned().collect();
+            let known: Vec<&str> = known.iter().map(String::as_str).collect();
+            let hint = suggestion(name, &known);
+            self.problem(path, format!("there is no client `{name}`"), hint);
+        }
+    }
+
+    /// Entra issues an application's token for one resource, named by its `/.default` scope.
+    fn entra_scopes(&mut self, scopes: &[String], path: &str) -> Option<()> {
+        let hint = "for example https://graph.microsoft.com/.default";
+        match scopes {
+            [one] if one.ends_with("/.default") => return Some(()),
+            [one] => {
+                let what = format!("Entra refuses `{one}` for client_credentials");
+                self.problem(path, what, format!("it must end in /.default, {hint}"));
+            }
+            [] => self.problem(path, "Entra needs a scope", hint),
+            _ => {
+                let what = "Entra issues a token for one resource at a time";
+                self.problem(path, what, "make a route for each, with one /.default scope");
+            }
+        }
+        None
+    }
+
+    fn inject(
+        &mut self,
+        yaml: &InjectYaml,
+        path: &str,
+        token: Option<&TokenSource>,
+    ) -> Option<(InboundPolicy, Injector)> {
+        let header_path = format!("{path}.header");
+        let header = HeaderName::try_from(&yaml.header).map_err(|_| "not a header name");
+        let header = self.accept(&header_path, header, "")?;
+        if Injector::may_not_write(&header) {
+            let what = format!("`{header}` belongs to the HTTP connection");
+            self.problem(&header_path, what, "");
+            return None;
+        }
+        let injector = Injector::new(header.clone(), &yaml.scheme).map_err(|_| "not a scheme");
+        let injector = self.accept(&format!("{path}.scheme"), injector, "")?;
+        let existing = match (token, yaml.existing) {
+            (Some(TokenSource::Passthrough), _) => Existing::Keep,
+            (_, ExistingYaml::Replace) => Existing::Replace,
+            (_, ExistingYaml::Keep) => Existing::Keep,
+            (_, ExistingYaml::Reject) => Existing::Reject,
+        };
+        if matches!(token, Some(TokenSource::Strip)) && existing == Existing::Keep {
+            let what = "`token: strip` cannot keep a credential";
+            self.problem(&format!("{path}.existing"), what, "use `token: passthrough`");
+        }
+        Some((InboundPolicy::new(header, existing), injector))
+    }
+
+    fn rewrite(&mut self, yaml: RewriteYaml, matches: &MatchYaml, path: &str) -> Option<Rewrite> {
+        if yaml.path_prefix.is_some() && matches.path.is_none() {
+            let what = "replaces what `match.path` matched, but there is no `match.path`";
+            self.problem(&format!("{path}.path_prefix"), what, "");
+        }
+        let prefix = match yaml.path_prefix {
+            Some(prefix) => {
+                let checked = PathMatch::prefix(&prefix).map(|_| prefix);
+                Some(self.accept(&format!("{path}.path_prefix"), checked, "")?)
+            }
+            None => None,
+        };
+        let host = match yaml.host.as_str() {
+            "upstream" => HostPolicy::Upstream,
+            "preserve" => HostPolicy::Preserve,
+            name => {
+                let parsed = HostMatch::parse(name)
+                    .and(HeaderValue::try_from(name).map_err(|_| "not a host name".to_owned()));
+                HostPolicy::Fixed(self.accept(&format!("{path}.host"), parsed, "")?)
+            }
+        };
+        Some(Rewrite::new(prefix, host))
+    }
+}

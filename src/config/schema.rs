@@ -1,0 +1,193 @@
+//! The exact mirror of the YAML: every key, its type and its default. No behaviour.
+//!
+//! Part of `config`. The JSON Schema that `vicar schema` prints and the check that names unknown
+//! keys both come from these types, so that neither can drift from what is read. Doc comments here
+//! are the schema's descriptions.
+
+mod client;
+mod listener;
+mod route;
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+pub(super) use client::{
+    AuthorityTimeoutsYaml, AuthorityYaml, ClientYaml, CloudYaml, CredentialYaml, EntraYaml,
+};
+pub(super) use listener::{ListenerYaml, ModeYaml, ServerTlsYaml};
+pub(super) use route::{
+    ClientCredentialsYaml, ExistingYaml, ForwardedYaml, InjectYaml, MatchYaml, ProtocolYaml,
+    RewriteYaml, RouteYaml, TokenYaml, UpstreamSettingsYaml, UpstreamYaml,
+};
+
+use super::units::DurationYaml;
+
+/// Vicar's configuration: one YAML file.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(title = "Vicar configuration")]
+pub(super) struct ConfigYaml {
+    /// How the process uses its processors.
+    #[serde(default)]
+    pub(super) runtime: RuntimeYaml,
+    /// What is written to standard output.
+    #[serde(default)]
+    pub(super) log: LogYaml,
+    /// How the process ends.
+    #[serde(default)]
+    pub(super) shutdown: ShutdownYaml,
+    /// Health, readiness and metrics.
+    #[serde(default)]
+    pub(super) admin: AdminYaml,
+    /// Addresses Vicar accepts connections on, by name.
+    pub(super) listeners: BTreeMap<String, ListenerYaml>,
+    /// Vicar's registrations at authorities, by name.
+    #[serde(default)]
+    pub(super) clients: BTreeMap<String, ClientYaml>,
+    /// What to match, which token to attach, where to send; the most specific route wins.
+    pub(super) routes: Vec<RouteYaml>,
+}
+
+/// How the process uses its processors.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct RuntimeYaml {
+    /// Threads that carry traffic: a number, or auto (the processors this process may use, at most 4).
+    pub(super) workers: WorkersYaml,
+    /// Whether each worker has its own connections.
+    pub(super) layout: LayoutYaml,
+}
+
+/// A number of workers, or `auto`.
+#[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub(super) enum WorkersYaml {
+    /// That many.
+    Count(u8),
+    /// As many as processors, at most 4.
+    #[default]
+    #[serde(with = "auto")]
+    #[schemars(with = "AutoYaml")]
+    Auto,
+}
+
+/// Chosen by Vicar.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+enum AutoYaml {
+    /// Chosen by Vicar.
+    Auto,
+}
+
+mod auto {
+    //! `auto` inside an untagged enum.
+    pub(super) fn deserialize<'de, D: serde::Deserializer<'de>>(from: D) -> Result<(), D::Error> {
+        let super::AutoYaml::Auto = serde::Deserialize::deserialize(from)?;
+        Ok(())
+    }
+}
+
+/// Whether each worker has its own connections.
+#[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum LayoutYaml {
+    /// One single-threaded runtime per worker, each with its own connections: the fastest.
+    #[default]
+    PerWorker,
+    /// One runtime over all workers: better for a few long HTTP/2 connections.
+    Shared,
+}
+
+/// What is written to standard output.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct LogYaml {
+    /// JSON objects or text for people.
+    pub(super) format: LogFormatYaml,
+    /// The least severe level that is written; libraries never log below warn.
+    pub(super) level: LogLevelYaml,
+    /// One line per request.
+    pub(super) access: bool,
+}
+
+impl Default for LogYaml {
+    fn default() -> Self {
+        Self { format: LogFormatYaml::Json, level: LogLevelYaml::Info, access: true }
+    }
+}
+
+/// JSON objects or text for people.
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum LogFormatYaml {
+    /// One JSON object per line.
+    Json,
+    /// Text for people.
+    Pretty,
+}
+
+/// Severity of log lines.
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum LogLevelYaml {
+    /// Something failed.
+    Error,
+    /// Something may fail soon.
+    Warn,
+    /// Life signs and one line per request.
+    Info,
+    /// What each stage decided.
+    Debug,
+    /// Everything.
+    Trace,
+}
+
+/// How the process ends.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct ShutdownYaml {
+    /// After SIGTERM or SIGINT, what runs may finish within this time.
+    pub(super) grace: DurationYaml,
+}
+
+impl Default for ShutdownYaml {
+    fn default() -> Self {
+        Self { grace: DurationYaml::secs(25) }
+    }
+}
+
+/// Health, readiness and metrics.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct AdminYaml {
+    /// IP:PORT, unix:/path, or off.
+    pub(super) address: String,
+}
+
+impl Default for AdminYaml {
+    fn default() -> Self {
+        Self { address: "127.0.0.1:9901".into() }
+    }
+}
+
+/// A reference to a secret; the secret itself never stands in the file.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum SecretRef {
+    /// A file that holds it; read again when it is needed.
+    File(String),
+    /// An environment variable that holds it; read once.
+    Env(String),
+    /// The secret itself. Anyone who can read the file has it.
+    DangerInline(String),
+}
+
+/// A reference to something public that is read from a file.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct FileRef {
+    /// The file's path; read again when it changes.
+    pub(super) file: String,
+}

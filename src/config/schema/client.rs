@@ -1,0 +1,105 @@
+//! `clients:` — registrations at authorities.
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use super::{FileRef, SecretRef};
+use crate::config::units::DurationYaml;
+
+/// Vicar's registration at an authority.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(in crate::config) struct ClientYaml {
+    /// The authorization server that issues tokens to Vicar.
+    pub(in crate::config) authority: AuthorityYaml,
+    /// The identifier the authority gave Vicar.
+    pub(in crate::config) client_id: String,
+    /// How Vicar proves itself.
+    pub(in crate::config) credential: CredentialYaml,
+}
+
+/// An authorization server: exactly one of `entra`, `oidc`, `token_endpoint`.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(in crate::config) struct AuthorityYaml {
+    /// Microsoft Entra ID.
+    pub(in crate::config) entra: Option<EntraYaml>,
+    /// Any OpenID Connect or OAuth 2.0 server that publishes metadata.
+    pub(in crate::config) oidc: Option<OidcYaml>,
+    /// The token endpoint's address, without discovery.
+    pub(in crate::config) token_endpoint: Option<String>,
+    /// Roots to trust besides the system's.
+    pub(in crate::config) ca: Option<FileRef>,
+    /// environment (`https_proxy`, `no_proxy`), none, or http://host:port.
+    #[serde(default = "environment")]
+    pub(in crate::config) proxy: String,
+    /// Limits on one token request.
+    #[serde(default)]
+    pub(in crate::config) timeouts: AuthorityTimeoutsYaml,
+}
+
+/// Microsoft Entra ID.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(in crate::config) struct EntraYaml {
+    /// The tenant's id or one of its domains.
+    pub(in crate::config) tenant: String,
+    /// Which cloud the tenant lives in.
+    #[serde(default)]
+    pub(in crate::config) cloud: CloudYaml,
+    /// Another Entra-compatible host, https://host.
+    pub(in crate::config) instance: Option<String>,
+}
+
+/// An Entra cloud.
+#[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(in crate::config) enum CloudYaml {
+    /// login.microsoftonline.com
+    #[default]
+    Public,
+    /// login.partner.microsoftonline.cn
+    China,
+    /// login.microsoftonline.us
+    UsGovernment,
+}
+
+/// A server that publishes metadata.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(in crate::config) struct OidcYaml {
+    /// Its issuer identifier, exactly as its metadata states it.
+    pub(in crate::config) issuer: String,
+}
+
+/// Limits on one token request.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(in crate::config) struct AuthorityTimeoutsYaml {
+    /// To open a connection.
+    pub(in crate::config) connect: DurationYaml,
+    /// For one token request with its retry.
+    pub(in crate::config) total: DurationYaml,
+}
+
+impl Default for AuthorityTimeoutsYaml {
+    fn default() -> Self {
+        Self { connect: DurationYaml::secs(2), total: DurationYaml::secs(10) }
+    }
+}
+
+/// How Vicar proves itself to the authority.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(in crate::config) enum CredentialYaml {
+    /// A secret, sent by the method the authority prefers.
+    ClientSecret(SecretRef),
+    /// A secret in the Authorization header (RFC 6749 section 2.3.1).
+    ClientSecretBasic(SecretRef),
+    /// A secret in the form.
+    ClientSecretPost(SecretRef),
+}
+
+pub(super) fn environment() -> String {
+    "environment".into()
+}
