@@ -1,0 +1,21 @@
+//! Stage: acquire the token that a route needs.
+//!
+//! ```text
+//! cache → flow → credential → authority
+//! ```
+//!
+//! The cache answers almost always. When it cannot, [`TokenSpec::fetch`] lets the flow write the
+//! form, the credential sign it and the authority answer it. Nothing here knows about proxying: the
+//! engine could as well serve a command line.
+
+mod access_token;
+pub mod authority;
+pub mod cache;
+pub mod credential;
+mod error;
+pub mod flow;
+mod spec;
+
+pub use access_token::{AccessToken, Lifetime};
+pub use error::{AcquireError, AcquireFailure, Fault};
+pub use spec::{ClientSpec, TokenSpec};

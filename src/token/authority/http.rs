@@ -1,0 +1,186 @@
+//! The small HTTP client for authority traffic: token requests and metadata.
+//!
+//! Part of `token::authority`. Not for callers' traffic. Redirects are never followed, answers are
+//! read up to a limit, and no error text repeats a URL's query or a body.
+
+use std::error::Error as _;
+use std::time::{Duration, SystemTime};
+
+use http::header::{ACCEPT, AUTHORIZATION, RETRY_AFTER};
+use http::{HeaderMap, StatusCode};
+use reqwest::redirect::Policy;
+use url::Url;
+
+use super::TokenRequest;
+use crate::token::AcquireError;
+
+/// Which proxy authority traffic goes through.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Proxy {
+    /// `https_proxy`, `http_proxy`, `no_proxy`.
+    Environment,
+    /// None, whatever the environment says.
+    None,
+    /// This one.
+    Url(Url),
+}
+
+/// A client with the trust, proxy and time limits of one authority.
+#[derive(Debug)]
+pub struct AuthorityHttp {
+    client: reqwest::Client,
+    total: Duration,
+}
+
+/// An answer, read whole.
+pub(super) struct Answer {
+    pub(super) status: StatusCode,
+    pub(super) headers: HeaderMap,
+    pub(super) body: Vec<u8>,
+}
+
+impl AuthorityHttp {
+    /// Builds the client.
+    ///
+    /// # Errors
+    /// When the proxy's address or the TLS settings are unusable.
+    pub fn new(
+        tls: rustls::ClientConfig,
+        proxy: &Proxy,
+        connect: Duration,
+        total: Duration,
+    ) -> Result<Self, String> {
+        let builder = reqwest::Client::builder()
+            .tls_backend_preconfigured(tls)
+            .redirect(Policy::none())
+            .connect_timeout(connect)
+            .timeout(total)
+            .pool_max_idle_per_host(2)
+            .pool_idle_timeout(Duration::from_secs(60))
+            .user_agent(concat!("vicar/", env!("CARGO_PKG_VERSION")));
+        let builder = match proxy {
+            Proxy::Environment => builder,
+            Proxy::None => builder.no_proxy(),
+            Proxy::Url(url) => {
+                let proxy = reqwest::Proxy::all(url.as_str()).map_err(|e| without_url(e))?;
+                builder.proxy(proxy)
+            }
+        };
+        Ok(Self { client: builder.build().map_err(without_url)?, total })
+    }
+
+    pub(super) fn total_timeout(&self) -> Duration {
+        self.total
+    }
+
+    /// POSTs a token request. Entra alone gets the headers that only Entra understands.
+    pub(super) async fn post_form(
+        &self,
+        url: &Url,
+        request: &TokenRequest,
+        is_entra: bool,
+    ) -> Result<Answer, AcquireError> {
+        let mut post = self.client.post(url.clone()).header(ACCEPT, JSON).form(&request.form);
+        if let Some(authorization) = &request.authorization {
+            post = post.header(AUTHORIZATION, authorization.clone());
+        }
+        if is_entra {
+            post = post
+                .header("client-request-id", correlation_id())
+                .header("return-client-request-id", "true")
+                .header("x-client-SKU", "vicar")
+                .header("x-client-Ver", env!("CARGO_PKG_VERSION"))
+                .header("x-ms-lib-capability", "retry-after, h429");
+        }
+        read(post).await
+    }
+
+    /// GETs a metadata document.
+    pub(super) async fn get(&self, url: &Url) -> Result<Answer, AcquireError> {
+        read(self.client.get(url.clone()).header(ACCEPT, JSON)).await
+    }
+}
+
+impl Answer {
+    /// `Retry-After` as seconds or as a date, at most an hour.
+    pub(super) fn retry_after(&self) -> Option<Duration> {
+        let value = self.headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
+        let wait = match value.parse::<u64>() {
+            Ok(seconds) => Duration::from_secs(seconds),
+            Err(_) => httpdate::parse_http_date(value).ok()?.duration_since(wall_clock()).ok()?,
+        };
+        (!wait.is_zero()).then(|| wait.min(MAX_RETRY_AFTER))
+    }
+}
+
+async fn read(request: reqwest::RequestBuilder) -> Result<Answer, AcquireError> {
+    let unreachable = |error| AcquireError::Unreachable(without_url(error));
+    let mut response = request.send().await.map_err(unreachable)?;
+    let mut body = Vec::new();
+    while let Some(chunk) = response.chunk().await.map_err(unreachable)? {
+        if body.len() + chunk.len() > MAX_ANSWER {
+            let status = response.status().as_u16();
+            return Err(AcquireError::Unusable { status, what: "larger than 256 KiB" });
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(Answer { status: response.status(), headers: response.headers().clone(), body })
+}
+
+/// The whole chain of causes, without the URL (whose host the metrics already name).
+fn without_url(error: reqwest::Error) -> String {
+    let error = error.without_url();
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}
+
+/// A random identifier in the shape of a UUID (version 4), which Entra's support asks for.
+fn correlation_id() -> String {
+    let random = (fastrand::u128(..) & !(0xf << 76) & !(0xc << 60)) | (0x4 << 76) | (0x8 << 60);
+    let hex = format!("{random:032x}");
+    [&hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]].join("-")
+}
+
+#[allow(clippy::disallowed_methods, reason = "a Retry-After date is compared with wall time")]
+fn wall_clock() -> SystemTime {
+    SystemTime::now()
+}
+
+const JSON: &str = "application/json";
+const MAX_ANSWER: usize = 256 * 1024;
+const MAX_RETRY_AFTER: Duration = Duration::from_secs(3600);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn correlation_ids_are_version_4_uuids() {
+        for _ in 0..100 {
+            let id = correlation_id();
+            assert_eq!((id.len(), &id[14..15]), (36, "4"), "{id}");
+            assert!("89ab".contains(&id[19..20]), "{id}");
+        }
+    }
+
+    #[test]
+    fn retry_after_reads_seconds_and_dates_and_is_capped() {
+        let retry_after = |value: &str| {
+            let headers = HeaderMap::from_iter([(RETRY_AFTER, value.parse().unwrap())]);
+            Answer { status: StatusCode::OK, headers, body: Vec::new() }.retry_after()
+        };
+        assert_eq!(retry_after("60"), Some(Duration::from_secs(60)));
+        assert_eq!(retry_after("99999999"), Some(MAX_RETRY_AFTER));
+        let soon = httpdate::fmt_http_date(wall_clock() + Duration::from_secs(90));
+        assert!(retry_after(&soon).is_some_and(|wait| wait > Duration::from_secs(80)));
+        for nothing in ["0", "-5", "soon", "Sun, 06 Nov 1994 08:49:37 GMT"] {
+            assert_eq!(retry_after(nothing), None, "{nothing}");
+        }
+    }
+}

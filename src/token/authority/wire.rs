@@ -1,0 +1,247 @@
+//! What the token endpoint answers, judged as hostile input (RFC 6749 section 5).
+//!
+//! Part of `token::authority`. A token comes out only of status 200 with a JSON object, a non-empty
+//! `access_token` of allowed characters and `token_type` Bearer. `error_description` is never read:
+//! a server may echo our request in it.
+
+use std::fmt;
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use http::StatusCode;
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::clock::Clock;
+use crate::token::{AccessToken, AcquireError, Lifetime};
+
+/// A good answer.
+pub struct TokenResponse {
+    access_token: String,
+    expires_in: Option<u64>,
+    refresh_in: Option<u64>,
+}
+
+/// RFC 6749 section 5.1, and `refresh_in`, which Entra adds.
+#[derive(Deserialize)]
+struct SuccessBody {
+    access_token: String,
+    token_type: Option<String>,
+    #[serde(default)]
+    expires_in: Value,
+    #[serde(default)]
+    refresh_in: Value,
+}
+
+/// RFC 6749 section 5.2, and the identifiers Entra adds. Wrong types are as good as absence: the
+/// status alone already says that there is no token.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct ErrorBody {
+    error: Value,
+    error_codes: Value,
+    correlation_id: Value,
+    trace_id: Value,
+}
+
+/// Turns status, `Retry-After` and body into a token or the reason why there is none.
+pub(super) fn judge(
+    status: StatusCode,
+    retry_after: Option<Duration>,
+    body: &[u8],
+) -> Result<TokenResponse, AcquireError> {
+    if status == StatusCode::OK {
+        return success(body);
+    }
+    let error: ErrorBody = serde_json::from_slice(body).unwrap_or_default();
+    let code = OAuthErrorCode::from(error.error.as_str().unwrap_or_default());
+    let number = status.as_u16();
+    let overloaded = status.is_server_error() || status == StatusCode::REQUEST_TIMEOUT;
+    Err(match (status, retry_after) {
+        (StatusCode::TOO_MANY_REQUESTS, wait) => AcquireError::Throttled {
+            status: number,
+            retry_after: wait.unwrap_or(DEFAULT_RETRY_AFTER),
+        },
+        (_, Some(retry_after)) if overloaded || code.is_passing() => {
+            AcquireError::Throttled { status: number, retry_after }
+        }
+        _ if overloaded || code.is_passing() => {
+            AcquireError::Unusable { status: number, what: "the authority failed" }
+        }
+        _ if status.is_success() => {
+            AcquireError::Unusable { status: number, what: "only status 200 carries a token" }
+        }
+        _ => AcquireError::Refused { status: number, code, details: error.details() },
+    })
+}
+
+fn success(body: &[u8]) -> Result<TokenResponse, AcquireError> {
+    let unusable = |what| AcquireError::Unusable { status: 200, what };
+    if body.iter().all(u8::is_ascii_whitespace) {
+        return Err(unusable("an empty body"));
+    }
+    let body: SuccessBody = serde_json::from_slice(body)
+        .map_err(|_| unusable("not a JSON object with a string `access_token`"))?;
+    match body.token_type {
+        Some(token_type) if token_type.eq_ignore_ascii_case("Bearer") => {}
+        _ => return Err(AcquireError::WrongTokenType),
+    }
+    if !is_b64token(&body.access_token) {
+        return Err(unusable(
+            "an `access_token` that is empty, too long or not of token characters",
+        ));
+    }
+    let expires_in = seconds(&body.expires_in).ok_or(unusable("a senseless `expires_in`"))?;
+    // Advice only: when it makes no sense the token is still good.
+    let refresh_in = seconds(&body.refresh_in).flatten();
+    Ok(TokenResponse { access_token: body.access_token, expires_in, refresh_in })
+}
+
+impl TokenResponse {
+    /// The token with its lifetime: `expires_in`, else the JWT's own `exp`, else 300 s.
+    pub(in crate::token) fn into_token(self, clock: &Clock) -> Result<AccessToken, AcquireError> {
+        let from_exp = || {
+            let left = jwt_exp(&self.access_token)?.saturating_sub(clock.now().wall.as_secs());
+            (left > 0).then_some(left)
+        };
+        let total = self.expires_in.or_else(from_exp).map_or(DEFAULT_LIFETIME, Duration::from_secs);
+        let lifetime = Lifetime::new(total, self.refresh_in.map(Duration::from_secs));
+        AccessToken::new(&self.access_token, lifetime, clock)
+            .ok_or(AcquireError::Unusable { status: 200, what: "an impossible `access_token`" })
+    }
+}
+
+impl ErrorBody {
+    /// Error numbers and identifiers in a form that is safe to log.
+    fn details(&self) -> Option<String> {
+        let codes: Vec<String> = self
+            .error_codes
+            .as_array()
+            .into_iter()
+            .flatten()
+            .filter_map(Value::as_u64)
+            .take(8)
+            .map(|code| format!("AADSTS{code}"))
+            .collect();
+        let mut details = String::new();
+        if !codes.is_empty() {
+            details.push_str(&format!(", {}", codes.join(" ")));
+        }
+        for (name, id) in [("correlation id", &self.correlation_id), ("trace id", &self.trace_id)] {
+            if let Some(id) = id.as_str().filter(|id| is_uuid(id)) {
+                details.push_str(&format!(", {name} {id}"));
+            }
+        }
+        (!details.is_empty()).then_some(details)
+    }
+}
+
+/// A lifetime in whole seconds: a number or a numeric string, fractions floored. The outer option
+/// is empty for nonsense, the inner one for absence.
+#[allow(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "checked; `as` saturates"
+)]
+fn seconds(value: &Value) -> Option<Option<u64>> {
+    let number = match value {
+        Value::Null => return Some(None),
+        Value::Number(number) => number.as_f64()?,
+        Value::String(text) => text.trim().parse::<f64>().ok()?,
+        _ => return None,
+    };
+    (number.is_finite() && number >= 0.0).then_some(Some(number as u64))
+}
+
+/// RFC 6750 section 2.1.
+fn is_b64token(token: &str) -> bool {
+    let body = token.trim_end_matches('=');
+    !body.is_empty()
+        && token.len() <= MAX_TOKEN
+        && body.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._~+/".contains(&b))
+}
+
+fn is_uuid(text: &str) -> bool {
+    text.len() == 36 && text.bytes().all(|b| b.is_ascii_hexdigit() || b == b'-')
+}
+
+/// `exp` of a token that happens to be a JWT; nothing is verified, the token is not ours to judge.
+fn jwt_exp(token: &str) -> Option<u64> {
+    #[derive(Deserialize)]
+    struct Claims {
+        exp: f64,
+    }
+    let payload = token.split('.').nth(1)?;
+    let claims: Claims = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(payload).ok()?).ok()?;
+    seconds(&Value::from(claims.exp))?
+}
+
+/// `error` codes we know; anything else has no name here, since its text is not ours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OAuthErrorCode {
+    /// RFC 6749: our registration or our proof is wrong.
+    InvalidClient,
+    /// RFC 6749: the grant itself is refused.
+    InvalidGrant,
+    /// RFC 6749: a parameter is missing or malformed.
+    InvalidRequest,
+    /// RFC 6749: a scope is unknown or not for us.
+    InvalidScope,
+    /// RFC 8707: a resource is unknown or not for us.
+    InvalidTarget,
+    /// Entra: a person must do something first.
+    InteractionRequired,
+    /// RFC 6749: the server failed.
+    ServerError,
+    /// RFC 6749: the server is overloaded.
+    TemporarilyUnavailable,
+    /// RFC 6749: we may not use this grant.
+    UnauthorizedClient,
+    /// Any other text, or none.
+    Unrecognised,
+    /// RFC 6749: the server does not know this grant.
+    UnsupportedGrantType,
+}
+
+impl OAuthErrorCode {
+    /// Whether it says that our registration or our proof is wrong.
+    #[must_use]
+    pub fn blames_client(self) -> bool {
+        matches!(self, Self::InvalidClient | Self::UnauthorizedClient)
+    }
+
+    fn is_passing(self) -> bool {
+        matches!(self, Self::ServerError | Self::TemporarilyUnavailable)
+    }
+
+    const NAMES: [(&'static str, Self); 10] = [
+        ("invalid_client", Self::InvalidClient),
+        ("invalid_grant", Self::InvalidGrant),
+        ("invalid_request", Self::InvalidRequest),
+        ("invalid_scope", Self::InvalidScope),
+        ("invalid_target", Self::InvalidTarget),
+        ("interaction_required", Self::InteractionRequired),
+        ("server_error", Self::ServerError),
+        ("temporarily_unavailable", Self::TemporarilyUnavailable),
+        ("unauthorized_client", Self::UnauthorizedClient),
+        ("unsupported_grant_type", Self::UnsupportedGrantType),
+    ];
+}
+
+impl From<&str> for OAuthErrorCode {
+    fn from(text: &str) -> Self {
+        Self::NAMES.iter().find(|(name, _)| *name == text).map_or(Self::Unrecognised, |(_, c)| *c)
+    }
+}
+
+impl fmt::Display for OAuthErrorCode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = Self::NAMES.iter().find(|(_, code)| code == self);
+        f.write_str(name.map_or("unrecognised", |(name, _)| name))
+    }
+}
+
+const DEFAULT_LIFETIME: Duration = Duration::from_secs(300);
+const DEFAULT_RETRY_AFTER: Duration = Duration::from_secs(5);
+const MAX_TOKEN: usize = 64 * 1024;

@@ -1,0 +1,68 @@
+//! How Vicar proves to the authority who it is.
+//!
+//! Part of `token`: takes the flow's form and adds client authentication, anew for every request.
+
+mod client_secret;
+
+use std::sync::Arc;
+
+use super::AcquireError;
+use super::authority::{Endpoint, TokenRequest};
+use super::cache::CacheKeyBuilder;
+use crate::secret::SecretSource;
+
+/// A client authentication method (names as registered with RFC 8414) and its material.
+#[derive(Debug)]
+pub enum ClientCredential {
+    /// A shared secret.
+    ClientSecret {
+        /// How it is sent.
+        method: SecretMethod,
+        /// Where it is read from.
+        source: Arc<SecretSource>,
+    },
+}
+
+/// How a shared secret is sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SecretMethod {
+    /// As the authority prefers.
+    Preferred,
+    /// In the Authorization header.
+    Basic,
+    /// In the form.
+    Post,
+}
+
+impl ClientCredential {
+    /// Adds the proof to `request`, reading rotated files again.
+    pub(super) async fn authenticate(
+        &self,
+        request: &mut TokenRequest,
+        endpoint: &Endpoint,
+    ) -> Result<(), AcquireError> {
+        match self {
+            Self::ClientSecret { method, source } => {
+                let secret = source.load().await?;
+                let basic = match method {
+                    SecretMethod::Basic => true,
+                    SecretMethod::Post => false,
+                    SecretMethod::Preferred => endpoint.prefers_basic,
+                };
+                client_secret::authenticate(request, &secret, basic);
+                Ok(())
+            }
+        }
+    }
+
+    /// Adds what tells this credential from others.
+    pub(super) fn add_to_key(&self, key: &mut CacheKeyBuilder) {
+        match self {
+            Self::ClientSecret { method, source } => {
+                let (kind, identity) = source.identity();
+                key.field("credential", format!("{method:?}").as_bytes());
+                key.field(kind, identity);
+            }
+        }
+    }
+}
