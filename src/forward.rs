@@ -1,0 +1,237 @@
+//! Stage: send the outbound request to its upstream and give back the response.
+//!
+//! Takes only an [`OutboundRequest`], which only `inject` makes, and sends it only to the upstream of
+//! the route it came from. Redirects are answers like any other. Bodies stream in both directions.
+
+mod client;
+mod connect;
+mod forwarded;
+mod rewrite;
+mod upgrade;
+mod upstream;
+
+use std::error::Error as StdError;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use http::header::{HOST, HeaderValue, VIA};
+use http::{Request, Response, StatusCode, Version};
+use http_body::Body as _;
+use hyper::body::Incoming;
+use hyper::upgrade::OnUpgrade;
+
+use crate::body::{Body, BodyError};
+use crate::drain::DrainWatch;
+use crate::inject::{OutboundRequest, strip_connection_fields};
+use crate::listener::Peer;
+
+pub use client::{UpstreamClient, UpstreamClients};
+pub use connect::ProxyAddress;
+pub use forwarded::ForwardedPolicy;
+pub use rewrite::{HostPolicy, Rewrite, TargetPath};
+pub use upstream::{Protocol, Upstream};
+
+/// Sends a route's requests.
+#[derive(Clone, Debug)]
+pub struct Forwarder {
+    client: UpstreamClient,
+    rewrite: Rewrite,
+    forwarded: ForwardedPolicy,
+    timeouts: ForwardTimeouts,
+}
+
+/// How long an upstream may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ForwardTimeouts {
+    /// Until the response head, counted from the end of the request.
+    pub response: Duration,
+    /// Between two pieces of a body, in either direction.
+    pub idle: Duration,
+}
+
+/// Why there is no response from the upstream.
+#[derive(Debug, thiserror::Error)]
+pub enum ForwardError {
+    /// The connection broke, or what came over it was not HTTP.
+    #[error("the upstream broke off: {0}")]
+    Broken(String),
+    /// The caller's body broke off or fell silent while it was being sent on.
+    #[error("the caller's body: {0}")]
+    CallerBody(String),
+    /// No connection within the time limit.
+    #[error("no connection to the upstream within {0:?}")]
+    ConnectTimeout(Duration),
+    /// The path and the upstream do not make a request target.
+    #[error("the rewritten path is no request target")]
+    Target,
+    /// No response head within the time limit.
+    #[error("no response from the upstream within {0:?}")]
+    Timeout(Duration),
+    /// No connection at all.
+    #[error("the upstream cannot be reached: {0}")]
+    Unreachable(String),
+}
+
+impl Forwarder {
+    /// A forwarder over `client`'s connections.
+    #[must_use]
+    pub fn new(
+        client: UpstreamClient,
+        rewrite: Rewrite,
+        forwarded: ForwardedPolicy,
+        timeouts: ForwardTimeouts,
+    ) -> Self {
+        Self { client, rewrite, forwarded, timeouts }
+    }
+
+    /// Silence allowed in a body.
+    #[must_use]
+    pub fn idle(&self) -> Duration {
+        self.timeouts.idle
+    }
+
+    /// Sends `outbound` and waits for the response head. A tunnel that follows a protocol change
+    /// holds on to `drain`.
+    ///
+    /// # Errors
+    /// When no response head comes.
+    pub async fn send(
+        &self,
+        outbound: OutboundRequest,
+        path: TargetPath,
+        peer: &Peer,
+        drain: &DrainWatch,
+    ) -> Result<Response<Body>, ForwardError> {
+        let OutboundRequest { mut parts, body, upgrade } = outbound;
+        let callers_side = upgrade.as_ref().and_then(|_| parts.extensions.remove::<OnUpgrade>());
+        let callers_host = callers_host(&parts);
+        append_via(&mut parts.headers, parts.version);
+        self.forwarded.apply(&mut parts.headers, peer, callers_host.as_ref());
+        let (scheme, authority) = self.client.upstream().origin();
+        let base = self.client.upstream().base_path();
+        let uri = self.rewrite.target(scheme, authority, base, &parts.uri, path);
+        self.rewrite.set_host(&mut parts.headers, callers_host);
+        if let Some(upgrade) = &upgrade {
+            upgrade::ask(&mut parts.headers, upgrade);
+        }
+
+        let uploaded = Arc::new(AtomicBool::new(body.is_end_stream()));
+        let mut request = Request::new(watch_upload(body, &uploaded));
+        *request.method_mut() = parts.method;
+        *request.uri_mut() = uri.map_err(|_| ForwardError::Target)?;
+        *request.headers_mut() = parts.headers;
+        // The version towards the upstream is its connection's affair; hyper refuses a request that
+        // still says HTTP/2 on an HTTP/1.1 connection.
+        *request.version_mut() = Version::HTTP_11;
+
+        let response = self.response(request, upgrade.is_some(), &uploaded).await?;
+        Ok(self.inward(response, callers_side, drain))
+    }
+
+    /// Waits for the response head; while the request is still going out, the limit does not count.
+    async fn response(
+        &self,
+        request: Request<Body>,
+        is_upgrade: bool,
+        uploaded: &AtomicBool,
+    ) -> Result<Response<Incoming>, ForwardError> {
+        let limit = self.timeouts.response;
+        let mut response = self.client.request(request, is_upgrade);
+        loop {
+            match tokio::time::timeout(limit, &mut response).await {
+                Ok(result) => return result.map_err(|error| self.blame(&error)),
+                Err(_) if uploaded.load(Ordering::Acquire) => {
+                    return Err(ForwardError::Timeout(limit));
+                }
+                Err(_) => {}
+            }
+        }
+    }
+
+    /// What of the upstream's response crosses to the caller.
+    fn inward(
+        &self,
+        response: Response<Incoming>,
+        callers_side: Option<OnUpgrade>,
+        drain: &DrainWatch,
+    ) -> Response<Body> {
+        let (mut parts, body) = response.into_parts();
+        let switched = strip_connection_fields(&mut parts.headers, Version::HTTP_11);
+        let upstreams_side = parts.extensions.remove::<OnUpgrade>();
+        parts.extensions.clear();
+        if parts.status == StatusCode::SWITCHING_PROTOCOLS {
+            if let (Some(caller), Some(upstream), Some(protocol)) =
+                (callers_side, upstreams_side, switched)
+            {
+                upgrade::ask(&mut parts.headers, &protocol);
+                upgrade::tunnel(caller, upstream, drain.clone());
+                return Response::from_parts(parts, Body::full(""));
+            }
+            // Nobody asked to switch, or to something we do not tunnel.
+            parts.status = StatusCode::BAD_GATEWAY;
+        }
+        append_via(&mut parts.headers, parts.version);
+        Response::from_parts(parts, Body::streaming(body, self.timeouts.idle))
+    }
+
+    /// Finds out whose fault a failure is.
+    fn blame(&self, error: &hyper_util::client::legacy::Error) -> ForwardError {
+        let text = describe(error);
+        if find::<BodyError>(error).is_some() {
+            ForwardError::CallerBody(text)
+        } else if let Some(timeout) = find::<connect::ConnectTimedOut>(error) {
+            ForwardError::ConnectTimeout(timeout.0)
+        } else if error.is_connect() {
+            ForwardError::Unreachable(text)
+        } else {
+            ForwardError::Broken(text)
+        }
+    }
+}
+
+fn watch_upload(body: Body, uploaded: &Arc<AtomicBool>) -> Body {
+    if body.is_end_stream() {
+        return body;
+    }
+    let uploaded = Arc::clone(uploaded);
+    body.observed(move |_| uploaded.store(true, Ordering::Release))
+}
+
+/// The host the caller asked for, wherever its HTTP version puts it.
+fn callers_host(parts: &http::request::Parts) -> Option<HeaderValue> {
+    match parts.uri.authority() {
+        Some(authority) => HeaderValue::try_from(authority.as_str()).ok(),
+        None => parts.headers.get(HOST).cloned(),
+    }
+}
+
+/// RFC 9110 section 7.6.3.
+fn append_via(headers: &mut http::HeaderMap, received: Version) {
+    let ours = match received {
+        Version::HTTP_10 => "1.0 vicar",
+        Version::HTTP_2 => "2 vicar",
+        _ => "1.1 vicar",
+    };
+    headers.append(VIA, HeaderValue::from_static(ours));
+}
+
+fn find<'e, E: StdError + 'static>(error: &'e (dyn StdError + 'static)) -> Option<&'e E> {
+    chain(error).find_map(|error| error.downcast_ref())
+}
+
+/// The chain of causes in one line.
+fn describe(error: &(dyn StdError + 'static)) -> String {
+    chain(error).map(ToString::to_string).collect::<Vec<_>>().join(": ")
+}
+
+fn chain<'e>(
+    error: &'e (dyn StdError + 'static),
+) -> impl Iterator<Item = &'e (dyn StdError + 'static)> {
+    let mut next = Some(error);
+    std::iter::from_fn(move || {
+        let current = next?;
+        next = current.source();
+        Some(current)
+    })
+}
