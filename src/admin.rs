@@ -1,0 +1,125 @@
+//! Live, ready, metrics and status, on a listener of their own.
+//!
+//! Nothing here changes anything, and nothing here shows a token or a secret. It is served by the
+//! same listener code as traffic, on the control thread, so it answers while traffic drains.
+
+mod readiness;
+
+use std::sync::Arc;
+
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
+use http::{Method, Request, Response, StatusCode};
+use hyper::body::Incoming;
+use serde_json::{Value, json};
+
+use crate::body::Body;
+use crate::listener::{InFlight, Peer, Serve};
+use crate::telemetry::Metrics;
+use crate::token::cache::ApplicationCache;
+
+pub use readiness::{Readiness, ReadyGuard};
+
+/// Answers the admin listener's requests.
+#[derive(Clone, Debug)]
+pub struct Admin {
+    /// What the process still waits for.
+    pub readiness: Arc<Readiness>,
+    /// Every metric.
+    pub metrics: Metrics,
+    /// Tokens, for their age and health.
+    pub tokens: Arc<ApplicationCache>,
+}
+
+impl Serve for Admin {
+    async fn serve(
+        &self,
+        request: Request<Incoming>,
+        _peer: Arc<Peer>,
+        in_flight: InFlight,
+    ) -> Response<Body> {
+        let response = if matches!(*request.method(), Method::GET | Method::HEAD) {
+            self.answer(request.uri().path())
+        } else {
+            text(StatusCode::METHOD_NOT_ALLOWED, "only GET\n".to_owned())
+        };
+        response.map(|body| body.observed(move |_| drop(in_flight)))
+    }
+}
+
+impl Admin {
+    fn answer(&self, path: &str) -> Response<Body> {
+        match path {
+            "/livez" => text(StatusCode::OK, "alive\n".to_owned()),
+            "/readyz" => self.ready(),
+            "/metrics" => {
+                self.note_expiry();
+                text(StatusCode::OK, self.metrics.text())
+            }
+            "/status" => json_response(StatusCode::OK, &self.status()),
+            _ => text(StatusCode::NOT_FOUND, "/livez /readyz /metrics /status\n".to_owned()),
+        }
+    }
+
+    fn ready(&self) -> Response<Body> {
+        let waiting_for = self.readiness.waiting_for();
+        let (status, word) = if waiting_for.is_empty() {
+            (StatusCode::OK, "ready")
+        } else {
+            (StatusCode::SERVICE_UNAVAILABLE, "not ready")
+        };
+        let failing: Vec<Value> =
+            self.clients_status().filter(|c| !c["failure"].is_null()).collect();
+        json_response(
+            status,
+            &json!({ "status": word, "waiting_for": waiting_for, "failing": failing }),
+        )
+    }
+
+    fn status(&self) -> Value {
+        json!({
+            "version": env!("CARGO_PKG_VERSION"),
+            "waiting_for": self.readiness.waiting_for(),
+            "tokens": self.clients_status().collect::<Vec<_>>(),
+        })
+    }
+
+    /// One entry per application token: how long it lasts, and why it was not renewed.
+    fn clients_status(&self) -> impl Iterator<Item = Value> {
+        self.tokens.slots().into_iter().map(|slot| {
+            json!({
+                "client": slot.client().as_ref(),
+                "seconds_to_expiry": slot.time_left().as_secs(),
+                "failure": slot.failure(),
+            })
+        })
+    }
+
+    /// The smallest remaining lifetime per client, as of now.
+    fn note_expiry(&self) {
+        let gauges = &self.metrics.token_seconds_to_expiry;
+        gauges.reset();
+        let mut slots = self.tokens.slots();
+        slots.sort_by_key(|slot| std::cmp::Reverse(slot.time_left()));
+        for slot in slots {
+            let seconds = i64::try_from(slot.time_left().as_secs()).unwrap_or(i64::MAX);
+            gauges.with_label_values(&[slot.client().as_ref()]).set(seconds);
+        }
+    }
+}
+
+fn text(status: StatusCode, text: String) -> Response<Body> {
+    respond(status, "text/plain; version=0.0.4; charset=utf-8", text)
+}
+
+fn json_response(status: StatusCode, value: &Value) -> Response<Body> {
+    respond(status, "application/json", value.to_string())
+}
+
+fn respond(status: StatusCode, content_type: &'static str, body: String) -> Response<Body> {
+    let mut response = Response::new(Body::full(body));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}

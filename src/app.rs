@@ -1,0 +1,195 @@
+//! The composition root: builds every stage from a [`Config`], binds, runs, drains.
+//!
+//! Threads: one *control* thread for authority traffic, admin and timers, and the *workers* that
+//! carry traffic. A token request therefore never waits behind a busy worker, and no worker is
+//! needed to keep a fetch alive.
+
+mod build;
+mod workers;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::runtime::{Builder, Runtime};
+use tokio::sync::Semaphore;
+
+use crate::admin::{Admin, Readiness, ReadyGuard};
+use crate::clock::Clock;
+use crate::config::{Config, ListenerConfig};
+use crate::drain::{Drain, DrainWatch};
+use crate::listener::{
+    BindAddress, BindError, ConnectionLimits, Listener, ServerTls, Socket, bind,
+};
+use crate::telemetry::Metrics;
+use crate::token::cache::{ApplicationCache, Slot};
+
+use build::Blueprint;
+use workers::Workers;
+
+/// A running Vicar.
+#[derive(Debug)]
+pub struct App {
+    addresses: BTreeMap<String, BindAddress>,
+    admin_address: Option<BindAddress>,
+    readiness: Arc<Readiness>,
+    draining: Option<ReadyGuard>,
+    drain: Drain,
+    grace: Duration,
+    workers: Workers,
+    /// Dropped last: it carries the admin listener.
+    control: Runtime,
+}
+
+/// Why Vicar could not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// An address is not to be had.
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    /// Two metrics have one name.
+    #[error("metrics: {0}")]
+    Metrics(#[from] prometheus::Error),
+    /// The system gave no thread or no event queue.
+    #[error("cannot start a thread: {0}")]
+    Thread(#[from] std::io::Error),
+}
+
+impl App {
+    /// Binds every address, then starts every thread. Nothing runs when an address is not to be had.
+    ///
+    /// # Errors
+    /// When an address is taken, or the system is out of resources.
+    pub fn start(config: Config, clock: Clock) -> Result<Self, StartError> {
+        let Config { runtime, log, grace, admin, listeners, clients: _ } = config;
+        let (bound, addresses) = bind_all(&listeners, runtime.workers)?;
+        let admin = admin.map(|address| bind(&address, 1)).transpose()?;
+
+        let control = control_runtime()?;
+        let metrics = Metrics::new()?;
+        let tokens = Arc::new(ApplicationCache::new(clock, control.handle().clone()));
+        let readiness = Arc::new(Readiness::default());
+        let (drain, watch) = Drain::new();
+
+        let blueprint = Blueprint::new(listeners, &metrics, &tokens, log.access);
+        warm_up(&control, &blueprint.slots, &readiness);
+        reload_certificates(&control, blueprint.certificates());
+        let admin_address = admin.as_ref().map(|(address, _)| address.clone());
+        for socket in admin.into_iter().flat_map(|(_, sockets)| sockets) {
+            let (readiness, tokens) = (Arc::clone(&readiness), Arc::clone(&tokens));
+            serve_admin(&control, socket, Admin { readiness, metrics: metrics.clone(), tokens });
+        }
+        let workers = Workers::start(runtime, blueprint, bound, &watch)?;
+        let draining = None;
+        Ok(Self { addresses, admin_address, readiness, draining, drain, grace, workers, control })
+    }
+
+    /// Where each listener listens.
+    #[must_use]
+    pub fn addresses(&self) -> &BTreeMap<String, BindAddress> {
+        &self.addresses
+    }
+
+    /// Where the admin listener listens.
+    #[must_use]
+    pub fn admin_address(&self) -> Option<&BindAddress> {
+        self.admin_address.as_ref()
+    }
+
+    /// The runtime of the control thread, for signals.
+    #[must_use]
+    pub fn control(&self) -> &Runtime {
+        &self.control
+    }
+
+    /// Stops accepting, lets what runs finish within the grace period, ends every thread. True when
+    /// nothing had to be cut off.
+    pub fn stop(mut self) -> bool {
+        self.draining = Some(self.readiness.wait_for("draining"));
+        self.drain.begin();
+        let (drain, grace) = (&self.drain, self.grace);
+        let finished = self
+            .control
+            .block_on(async { tokio::time::timeout(grace, drain.finished()).await.is_ok() });
+        self.workers.stop();
+        self.control.shutdown_timeout(CONTROL_GRACE);
+        finished
+    }
+}
+
+/// What one listener needs on each worker, and the sockets for it.
+pub(crate) type BoundSockets = Vec<Vec<Socket>>;
+
+fn bind_all(
+    listeners: &[ListenerConfig],
+    workers: usize,
+) -> Result<(BoundSockets, BTreeMap<String, BindAddress>), BindError> {
+    let mut addresses = BTreeMap::new();
+    let mut sockets = Vec::new();
+    for listener in listeners {
+        let (address, opened) = bind(&listener.address, workers)?;
+        addresses.insert(listener.name.clone(), address);
+        sockets.push(opened);
+    }
+    Ok((sockets, addresses))
+}
+
+fn control_runtime() -> std::io::Result<Runtime> {
+    Builder::new_multi_thread().worker_threads(1).thread_name("vicar-control").enable_all().build()
+}
+
+/// Fetches every route's first token, so that the first request finds it; readiness waits for each.
+fn warm_up(control: &Runtime, slots: &[Arc<Slot>], readiness: &Arc<Readiness>) {
+    for slot in slots {
+        let guard = readiness.wait_for(format!("first token of client {}", slot.client()));
+        let slot = Arc::clone(slot);
+        control.spawn(async move {
+            slot.warm_up().await;
+            drop(guard);
+        });
+    }
+}
+
+fn reload_certificates(control: &Runtime, certificates: Vec<Arc<ServerTls>>) {
+    if certificates.is_empty() {
+        return;
+    }
+    control.spawn(async move {
+        let mut pause = tokio::time::interval(CERTIFICATE_CHECK);
+        pause.tick().await;
+        loop {
+            pause.tick().await;
+            for tls in certificates.clone() {
+                let _ = tokio::task::spawn_blocking(move || tls.reload()).await;
+            }
+        }
+    });
+}
+
+/// Serves admin until the process ends: it must answer while traffic drains.
+fn serve_admin(control: &Runtime, socket: Socket, service: Admin) {
+    let listener = Listener {
+        name: "admin".into(),
+        tls: None,
+        limits: ADMIN_LIMITS,
+        room: Arc::new(Semaphore::new(ADMIN_LIMITS.connections as usize)),
+        service,
+    };
+    control.spawn(async move {
+        let (_never, watch): (Drain, DrainWatch) = Drain::new();
+        if let Err(error) = listener.run(socket, watch).await {
+            tracing::error!(%error, "the admin listener failed");
+        }
+    });
+}
+
+const CONTROL_GRACE: Duration = Duration::from_secs(1);
+const CERTIFICATE_CHECK: Duration = Duration::from_secs(5);
+const ADMIN_LIMITS: ConnectionLimits = ConnectionLimits {
+    connections: 64,
+    header_bytes: 16 * 1024,
+    headers: 64,
+    streams: 16,
+    header_timeout: Duration::from_secs(5),
+    idle_timeout: Duration::from_secs(60),
+};

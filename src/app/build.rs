@@ -1,0 +1,148 @@
+//! Builds, for one worker, what the configuration describes once.
+//!
+//! Part of `app`. What is shared by all workers (token slots, counters, room for connections) is
+//! made here too, before the first of them starts.
+
+use std::sync::Arc;
+
+use prometheus::IntCounterVec;
+use tokio::sync::Semaphore;
+
+use crate::config::ListenerConfig;
+use crate::drain::DrainWatch;
+use crate::forward::{Forwarder, UpstreamClients};
+use crate::listener::{ConnectionLimits, Listener, ServerTls};
+use crate::proxy::{Plan, Proxy, ProxyMetrics, RouteMetrics, RouteSpec, TokenPlan, TokenSource};
+use crate::route::RouteTable;
+use crate::telemetry::Metrics;
+use crate::token::cache::{ApplicationCache, Slot, TokenMetrics};
+
+/// Everything the workers share, and how to make what they do not.
+#[derive(Debug)]
+pub(super) struct Blueprint {
+    listeners: Vec<ListenerBlueprint>,
+    pub(super) slots: Vec<Arc<Slot>>,
+    metrics: ProxyMetrics,
+    logs_access: bool,
+}
+
+#[derive(Debug)]
+struct ListenerBlueprint {
+    name: Arc<str>,
+    tls: Option<Arc<ServerTls>>,
+    limits: ConnectionLimits,
+    room: Arc<Semaphore>,
+    routes: Vec<(RouteSpec, TokenPlan, Arc<RouteMetrics>)>,
+}
+
+impl Blueprint {
+    pub(super) fn new(
+        listeners: Vec<ListenerConfig>,
+        metrics: &Metrics,
+        tokens: &ApplicationCache,
+        logs_access: bool,
+    ) -> Self {
+        let listeners: Vec<_> =
+            listeners.into_iter().map(|l| ListenerBlueprint::new(l, metrics, tokens)).collect();
+        let mut slots: Vec<Arc<Slot>> = Vec::new();
+        for (_, token, _) in listeners.iter().flat_map(|listener| &listener.routes) {
+            if let TokenPlan::Application(slot) = token
+                && !slots.iter().any(|known| Arc::ptr_eq(known, slot))
+            {
+                slots.push(Arc::clone(slot));
+            }
+        }
+        let metrics = ProxyMetrics {
+            unrouted: route_metrics("", metrics),
+            refusals: metrics.refusals.clone(),
+            in_flight: metrics.in_flight.clone(),
+        };
+        Self { listeners, slots, metrics, logs_access }
+    }
+
+    /// Every listener's certificate.
+    pub(super) fn certificates(&self) -> Vec<Arc<ServerTls>> {
+        self.listeners.iter().filter_map(|listener| listener.tls.clone()).collect()
+    }
+
+    /// The listeners of one worker, with connections of their own.
+    pub(super) fn listeners(&self, drain: &DrainWatch) -> Vec<Listener<Proxy>> {
+        let mut clients = UpstreamClients::default();
+        let listeners = self.listeners.iter();
+        listeners.map(|blueprint| blueprint.listener(self, &mut clients, drain)).collect()
+    }
+}
+
+impl ListenerBlueprint {
+    fn new(config: ListenerConfig, metrics: &Metrics, tokens: &ApplicationCache) -> Self {
+        let routes = config.routes.into_iter().map(|spec| {
+            let token = match &spec.token {
+                TokenSource::Strip => TokenPlan::Strip,
+                TokenSource::Passthrough => TokenPlan::Passthrough,
+                TokenSource::Application(token) => {
+                    let metrics = token_metrics(&token.client.name, metrics);
+                    TokenPlan::Application(tokens.slot(token, &metrics))
+                }
+            };
+            let metrics = route_metrics(&spec.name, metrics);
+            (spec, token, metrics)
+        });
+        Self {
+            name: config.name.into(),
+            tls: config.tls.map(Arc::new),
+            limits: config.limits,
+            room: Arc::new(Semaphore::new(config.limits.connections as usize)),
+            routes: routes.collect(),
+        }
+    }
+
+    fn listener(
+        &self,
+        shared: &Blueprint,
+        clients: &mut UpstreamClients,
+        drain: &DrainWatch,
+    ) -> Listener<Proxy> {
+        let plans = self.routes.iter().map(|(spec, token, metrics)| {
+            let client = clients.client(&spec.upstream);
+            let rewrite = spec.rewrite.clone();
+            let plan = Plan {
+                inbound: spec.inbound.clone(),
+                token: token.clone(),
+                injector: spec.injector.clone(),
+                forwarder: Forwarder::new(client, rewrite, spec.forwarded, spec.timeouts),
+                metrics: Arc::clone(metrics),
+            };
+            (spec.matcher.clone(), plan)
+        });
+        let (metrics, logs_access) = (shared.metrics.clone(), shared.logs_access);
+        let service = Proxy::new(RouteTable::new(plans), metrics, logs_access, drain.clone());
+        Listener {
+            name: Arc::clone(&self.name),
+            tls: self.tls.clone(),
+            limits: self.limits,
+            room: Arc::clone(&self.room),
+            service,
+        }
+    }
+}
+
+fn route_metrics(route: &str, metrics: &Metrics) -> Arc<RouteMetrics> {
+    let class = |class: &str| metrics.requests.with_label_values(&[route, class]);
+    Arc::new(RouteMetrics {
+        route: route.into(),
+        classes: ["1xx", "2xx", "3xx", "4xx", "5xx"].map(class),
+        seconds: metrics.request_seconds.with_label_values(&[route]),
+        upstream_seconds: metrics.upstream_seconds.with_label_values(&[route]),
+    })
+}
+
+fn token_metrics(client: &str, metrics: &Metrics) -> TokenMetrics {
+    let with = |vec: &IntCounterVec, result: &str| vec.with_label_values(&[client, result]);
+    TokenMetrics {
+        hits: with(&metrics.token_lookups, "hit"),
+        misses: with(&metrics.token_lookups, "miss"),
+        refreshes: metrics.token_refreshes.with_label_values(&[client]),
+        fetches: metrics.token_requests.clone(),
+        seconds: metrics.token_request_seconds.with_label_values(&[client]),
+    }
+}

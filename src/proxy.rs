@@ -1,0 +1,108 @@
+//! The pipeline: the only place that knows the order of the stages.
+//!
+//! ```text
+//! listener → route → inbound → token → inject → forward
+//! ```
+//!
+//! Each stage's output is the next one's required input, so a request cannot be forwarded unrouted,
+//! unjudged or with a credential nobody chose. What concerns every request alike (identifiers, the
+//! access line, counters, errors into answers) wraps around it in [`Proxy::serve`].
+
+mod correlation;
+mod error;
+mod observe;
+mod plan;
+mod respond;
+
+use std::sync::Arc;
+
+use http::{Request, Response};
+use hyper::body::Incoming;
+
+use crate::body::Body;
+use crate::drain::DrainWatch;
+use crate::forward::TargetPath;
+use crate::listener::{InFlight, Peer, Serve};
+use crate::route::RouteTable;
+
+pub use error::ProxyError;
+pub use plan::{Plan, RouteSpec, TokenPlan, TokenSource};
+
+use correlation::Correlation;
+use observe::Observation;
+
+pub use observe::{ProxyMetrics, RouteMetrics};
+
+/// Answers the requests of one listener, on one worker.
+#[derive(Clone, Debug)]
+pub struct Proxy {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    routes: RouteTable<Plan>,
+    metrics: ProxyMetrics,
+    logs_access: bool,
+    drain: DrainWatch,
+}
+
+impl Proxy {
+    /// A proxy over `routes`; tunnels it opens hold on to `drain`.
+    #[must_use]
+    pub fn new(
+        routes: RouteTable<Plan>,
+        metrics: ProxyMetrics,
+        logs_access: bool,
+        drain: DrainWatch,
+    ) -> Self {
+        Self { inner: Arc::new(Inner { routes, metrics, logs_access, drain }) }
+    }
+}
+
+impl Inner {
+    /// One request through all stages.
+    async fn answer(
+        &self,
+        request: Request<Incoming>,
+        peer: &Peer,
+        observation: &mut Observation,
+    ) -> Result<Response<Body>, ProxyError> {
+        let (parts, incoming) = request.into_parts();
+        let route = self.routes.resolve(&parts)?;
+        let plan = route.payload;
+        observation.routed(plan);
+        let caller = plan.inbound.admit(&parts.headers)?;
+        let injection = plan.token.acquire(caller).await?;
+        let body = Body::streaming(incoming, plan.forwarder.idle());
+        let outbound = plan.injector.apply(parts, body, &injection)?;
+        let path =
+            TargetPath { rewritten: route.rewritten_path, matched_prefix: route.matched_prefix };
+        let forwarded = observation.upstream_asked();
+        let response = plan.forwarder.send(outbound, path, peer, &self.drain).await;
+        forwarded.answered();
+        Ok(response?)
+    }
+}
+
+impl Serve for Proxy {
+    async fn serve(
+        &self,
+        mut request: Request<Incoming>,
+        peer: Arc<Peer>,
+        in_flight: InFlight,
+    ) -> Response<Body> {
+        let inner = &self.inner;
+        let correlation = Correlation::establish(request.headers_mut());
+        let mut observation = Observation::begin(&request, inner.logs_access);
+        let mut response = match inner.answer(request, &peer, &mut observation).await {
+            Ok(response) => response,
+            Err(error) => {
+                observation.failed(&error, &correlation);
+                respond::to(&error, &correlation)
+            }
+        };
+        correlation.mark(response.headers_mut());
+        observation.finish(response, &inner.metrics, correlation, peer, in_flight)
+    }
+}

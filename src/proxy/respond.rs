@@ -1,0 +1,99 @@
+//! Turns an error into the answer the caller sees: the one place that chooses status codes.
+//!
+//! Part of `proxy`. Bodies are RFC 9457 problems with a stable `reason` and the request id that the
+//! log line carries. They name no host, client, scope or text of the authority.
+
+use std::time::Duration;
+
+use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
+use http::{Response, StatusCode};
+use serde_json::json;
+
+use super::ProxyError;
+use super::correlation::Correlation;
+use crate::body::Body;
+use crate::forward::ForwardError;
+use crate::route::RouteError;
+use crate::token::Fault;
+
+/// The answer to a request that failed with `error`.
+pub(super) fn to(error: &ProxyError, correlation: &Correlation) -> Response<Body> {
+    let (status, detail) = answer(error);
+    let problem = json!({
+        "type": format!("urn:vicar:problem:{}", error.reason()),
+        "title": status.canonical_reason().unwrap_or_default(),
+        "status": status.as_u16(),
+        "detail": detail,
+        "reason": error.reason(),
+        "request_id": correlation.request_id(),
+    });
+    let mut response = Response::new(Body::full(problem.to_string()));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    if let Some(wait) = retry_after(error, status) {
+        headers.insert(RETRY_AFTER, HeaderValue::from(wait.as_secs().max(1)));
+    }
+    if status == StatusCode::METHOD_NOT_ALLOWED {
+        headers.insert(
+            ALLOW,
+            HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"),
+        );
+    }
+    response
+}
+
+/// Status and the text the caller may read.
+fn answer(error: &ProxyError) -> (StatusCode, &'static str) {
+    match error {
+        ProxyError::Route(RouteError::NoRoute) => {
+            (StatusCode::NOT_FOUND, "No route matches this request.")
+        }
+        ProxyError::Route(RouteError::Ambiguous(what)) => (StatusCode::BAD_REQUEST, what),
+        ProxyError::Route(RouteError::MethodRefused) => {
+            (StatusCode::METHOD_NOT_ALLOWED, "This method is not served here.")
+        }
+        ProxyError::Inbound(_) => {
+            (StatusCode::BAD_REQUEST, "The credential in this request is not accepted here.")
+        }
+        ProxyError::Acquire(failure) => match failure.error.fault() {
+            Fault::Ours => (
+                StatusCode::BAD_GATEWAY,
+                "The authorization server refused the proxy; its operator must act.",
+            ),
+            Fault::Authority => {
+                (StatusCode::SERVICE_UNAVAILABLE, "No token can be had at the moment.")
+            }
+        },
+        ProxyError::Inject(_) => {
+            (StatusCode::BAD_GATEWAY, "The authorization server issued an unusable token.")
+        }
+        ProxyError::Forward(ForwardError::Timeout(_) | ForwardError::ConnectTimeout(_)) => {
+            (StatusCode::GATEWAY_TIMEOUT, "The upstream took too long.")
+        }
+        ProxyError::Forward(ForwardError::CallerBody(_)) => {
+            (StatusCode::REQUEST_TIMEOUT, "The request body did not arrive.")
+        }
+        ProxyError::Forward(ForwardError::Target) => {
+            (StatusCode::BAD_REQUEST, "The request target cannot be forwarded.")
+        }
+        ProxyError::Forward(ForwardError::Unreachable(_)) => {
+            (StatusCode::BAD_GATEWAY, "The upstream cannot be reached.")
+        }
+        ProxyError::Forward(ForwardError::Broken(_)) => {
+            (StatusCode::BAD_GATEWAY, "The upstream broke off.")
+        }
+    }
+}
+
+/// When asking again makes sense, for answers that promise it.
+fn retry_after(error: &ProxyError, status: StatusCode) -> Option<Duration> {
+    match error {
+        ProxyError::Acquire(failure) if status == StatusCode::SERVICE_UNAVAILABLE => {
+            // Whole seconds, rounded up: coming back early helps nobody.
+            Some(failure.retry_in + Duration::from_millis(999))
+        }
+        _ => None,
+    }
+}
