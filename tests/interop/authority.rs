@@ -1,0 +1,123 @@
+//! The authority in `provider.mjs` (npm oidc-provider) and the judge in `verify.mjs` (npm jose).
+
+use std::{
+    io::{BufRead, BufReader, Write},
+    net::SocketAddr,
+    process::{ChildStdout, Command, Stdio},
+    sync::mpsc,
+    thread,
+    time::Duration,
+};
+
+use serde_json::Value;
+
+use crate::{
+    plain_http,
+    process::{ChildGuard, folder},
+};
+
+/// A running authority; it ends when this is dropped.
+#[derive(Debug)]
+pub(crate) struct Authority {
+    address: SocketAddr,
+    /// The line it printed when it was ready.
+    about: Value,
+    _child: ChildGuard,
+}
+
+impl Authority {
+    /// Starts the provider on a free port and waits for its line.
+    pub(crate) fn start() -> Self {
+        require_setup();
+        let mut command = Command::new("node");
+        command.arg(folder().join("provider.mjs")).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut child = ChildGuard(command.spawn().expect("node starts"));
+        let line = first_line(child.0.stdout.take().expect("a piped stdout"));
+        let about: Value = serde_json::from_str(&line)
+            .unwrap_or_else(|_| panic!("the authority did not start, see above. {SETUP}"));
+        let issuer = about["issuer"].as_str().expect("an issuer");
+        let address = issuer.strip_prefix("http://").and_then(|host| host.parse().ok());
+        let address = address.expect("an issuer of the form http://IP:PORT");
+        Self { address, about, _child: child }
+    }
+
+    /// A text the provider announced about itself, such as `issuer`.
+    pub(crate) fn about(&self, name: &str) -> &str {
+        self.about[name].as_str().expect("a text in the provider's line")
+    }
+
+    /// Id and secret of the client registered for an authentication method.
+    pub(crate) fn client(&self, method: &str) -> (&str, &str) {
+        let client = &self.about["clients"][method];
+        let text = |name: &str| client[name].as_str().expect("a client for each method");
+        (text("id"), text("secret"))
+    }
+
+    /// How many token requests arrived so far.
+    pub(crate) fn token_requests(&self) -> u64 {
+        self.page("/_count")["token_requests"].as_u64().expect("a number")
+    }
+
+    /// The last token request, as `provider.mjs` describes it.
+    pub(crate) fn last(&self) -> Value {
+        self.page("/_last")
+    }
+
+    /// Reads one of the pages that `provider.mjs` adds for tests.
+    fn page(&self, path: &str) -> Value {
+        let answer = plain_http::get(self.address, path, "").expect("the authority answers");
+        serde_json::from_str(&answer.body).expect("the authority's page is JSON")
+    }
+
+    /// Has `jose` check an access token against the published keys; its claims, or why not.
+    pub(crate) fn verify(&self, token: &str, audience: &str) -> Result<Value, String> {
+        let mut command = Command::new("node");
+        command
+            .arg(folder().join("verify.mjs"))
+            .args([self.about("issuer"), audience])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        let mut child = command.spawn().expect("node starts");
+        let mut stdin = child.stdin.take().expect("a piped stdin");
+        // A verifier that left early is judged by its exit, not by the broken pipe.
+        drop(stdin.write_all(token.as_bytes()));
+        drop(stdin);
+        let output = child.wait_with_output().expect("the verifier ends");
+        if output.status.success() {
+            serde_json::from_slice(&output.stdout).map_err(|error| error.to_string())
+        } else {
+            Err(String::from_utf8_lossy(&output.stderr).into_owned())
+        }
+    }
+}
+
+/// Fails with the set-up command unless node and both packages are there.
+fn require_setup() {
+    let mut node = Command::new("node");
+    node.arg("--version").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    let node = node.status().is_ok_and(|status| status.success());
+    assert!(node, "node is missing. {SETUP}");
+    for package in ["oidc-provider", "jose"] {
+        let manifest = folder().join("node_modules").join(package).join("package.json");
+        assert!(manifest.is_file(), "the npm package {package} is missing. {SETUP}");
+    }
+}
+
+/// The first line of a child's stdout, or nothing when it does not come in time.
+fn first_line(stdout: ChildStdout) -> String {
+    let (sender, receiver) = mpsc::channel();
+    thread::spawn(move || {
+        let mut line = String::new();
+        drop(BufReader::new(stdout).read_line(&mut line));
+        drop(sender.send(line));
+    });
+    receiver.recv_timeout(START_LIMIT).unwrap_or_default()
+}
+
+/// What to do when something is missing.
+const SETUP: &str = "The interop tests need Node.js 20 or newer and the packages pinned in \
+                     tests/interop: install Node.js, then run `just interop-setup` once.";
+
+/// Node starts in about a second; this is for a machine under load.
+const START_LIMIT: Duration = Duration::from_secs(30);

@@ -1,0 +1,163 @@
+//! A certified authority (npm oidc-provider) on a free loopback port, for tests/interop/main.rs.
+//!
+//! Prints one line of JSON on stdout when it listens: issuer, token endpoint, resource, scope, the
+//! words it adds to refusals and the registered clients. It leaves when its stdin closes, so that
+//! it cannot outlive a killed test.
+//!
+//! Beside the provider's own routes, for assertions about what Vicar sent:
+//!   GET /_count  {"token_requests": n}
+//!   GET /_last   the last token request: header names, authentication, form without secrets,
+//!                and how it was answered
+//! The resource has to be asked for (RFC 8707): without `resource` a token is opaque, not a JWT.
+
+import { createServer } from 'node:http';
+import { exportJWK, generateKeyPair } from 'jose';
+
+// Stdout carries one line only, and the provider announces its development settings through here.
+console.info = console.warn = () => {};
+const { Provider, errors } = await import('oidc-provider');
+
+const RESOURCE = 'https://reports.example/';
+const SCOPES = 'reports.read reports.write';
+// Added to every refusal, so that a test can tell the authority's words from Vicar's own.
+const WORDS = 'words of the authority';
+const SECRET_FIELDS = ['client_secret', 'client_assertion'];
+
+// RFC 6749 appendix A allows only %x20-7E here (the provider refuses the rest). `%`, `+` and `%2B`
+// in the secrets and `:` in the ids arrive wrong unless they were form-encoded (section 2.3.1).
+// The canary looks the same in every encoding of a log or an answer.
+const CLIENTS = {
+  client_secret_basic: {
+    id: 'reports:basic 1+1=2 & 100%',
+    secret: 's3cr%t:+ &/=?%2B;"canary5b1e-basic\\',
+  },
+  client_secret_post: {
+    id: 'reports:post 1+1=2 & 100%',
+    secret: 's3cr%t:+ &/=?%2B;"canary5b1e-post\\',
+  },
+};
+
+const seen = { token_requests: 0, last: null };
+
+/** The two halves of a Basic credential as sent, still encoded, or null. */
+function basicHalves(authorization) {
+  const [, encoded] = /^basic ([A-Za-z0-9+/=]+)$/i.exec(authorization ?? '') ?? [];
+  return encoded ? Buffer.from(encoded, 'base64').toString('latin1').split(':') : null;
+}
+
+/** Names every way in which the client authenticated; more than one breaks RFC 6749 section 2.3. */
+function authenticationOf(headers, form) {
+  const ways = [];
+  const { authorization } = headers;
+  if (authorization) ways.push(basicHalves(authorization) ? 'client_secret_basic' : 'unknown');
+  if (form.client_secret !== undefined) ways.push('client_secret_post');
+  if (form.client_assertion !== undefined) ways.push('private_key_jwt');
+  return ways;
+}
+
+/** Whether id and secret hold nothing that form-encoding would have escaped; null without Basic. */
+function isFormEncoded(authorization) {
+  const halves = basicHalves(authorization);
+  const encoded = /^(?:[A-Za-z0-9*._~+-]|%[0-9A-Fa-f]{2})+$/;
+  return halves && halves.length === 2 && halves.every((half) => encoded.test(half));
+}
+
+/** What may be shown of a token request and its answer: never a secret, never a token. */
+function describe(ctx) {
+  const form = { ...ctx.oidc?.body };
+  const withheld = SECRET_FIELDS.filter((field) => field in form);
+  const description = {
+    headers: ctx.req.rawHeaders.filter((_, index) => index % 2 === 0),
+    content_type: ctx.headers['content-type'] ?? null,
+    authentication: authenticationOf(ctx.headers, form),
+    basic_form_encoded: isFormEncoded(ctx.headers.authorization),
+    withheld,
+    status: ctx.status,
+    error: ctx.body?.error ?? null,
+    error_description: ctx.body?.error_description ?? null,
+  };
+  for (const field of withheld) delete form[field];
+  return { ...description, form };
+}
+
+/** Answers the two pages of this file and keeps the record of token requests. */
+async function record(ctx, next) {
+  if (ctx.path === '/_count') {
+    ctx.body = { token_requests: seen.token_requests };
+  } else if (ctx.path === '/_last') {
+    ctx.body = JSON.stringify(seen.last);
+    ctx.type = 'json';
+  } else if (ctx.path === '/token' && ctx.method === 'POST') {
+    seen.token_requests += 1;
+    await next();
+    const description = ctx.body?.error_description;
+    if (description) ctx.body = { ...ctx.body, error_description: `${description} (${WORDS})` };
+    seen.last = describe(ctx);
+  } else {
+    await next();
+  }
+}
+
+/** The one resource server: JWT access tokens (RFC 9068), signed RS256. */
+function resourceServer(_ctx, resource) {
+  if (resource !== RESOURCE) throw new errors.InvalidTarget();
+  return {
+    scope: SCOPES,
+    audience: RESOURCE,
+    accessTokenTTL: 600,
+    accessTokenFormat: 'jwt',
+    jwt: { sign: { alg: 'RS256' } },
+  };
+}
+
+/** One confidential client for client_credentials; the empty lists say that it has no browser. */
+function registration([method, { id, secret }]) {
+  return {
+    client_id: id,
+    client_secret: secret,
+    token_endpoint_auth_method: method,
+    grant_types: ['client_credentials'],
+    redirect_uris: [],
+    response_types: [],
+  };
+}
+
+/** The provider behind `issuer`, with a signing key made for this run. */
+async function provider(issuer) {
+  const { privateKey } = await generateKeyPair('RS256', { extractable: true });
+  const key = { ...(await exportJWK(privateKey)), alg: 'RS256', use: 'sig', kid: 'interop' };
+  const authority = new Provider(issuer, {
+    clients: Object.entries(CLIENTS).map(registration),
+    clientAuthMethods: Object.keys(CLIENTS),
+    jwks: { keys: [key] },
+    ttl: { ClientCredentials: 600 },
+    features: {
+      clientCredentials: { enabled: true },
+      devInteractions: { enabled: false },
+      resourceIndicators: {
+        enabled: true,
+        defaultResource: () => undefined,
+        getResourceServerInfo: resourceServer,
+      },
+    },
+  });
+  authority.on('server_error', (_ctx, error) => console.error(error));
+  authority.use(record);
+  return authority;
+}
+
+const server = createServer();
+server.listen(0, '127.0.0.1', async () => {
+  const issuer = `http://127.0.0.1:${server.address().port}`;
+  server.on('request', (await provider(issuer)).callback());
+  const ready = {
+    issuer,
+    token_endpoint: `${issuer}/token`,
+    resource: RESOURCE,
+    scope: 'reports.read',
+    words: WORDS,
+    clients: CLIENTS,
+  };
+  process.stdout.write(`${JSON.stringify(ready)}\n`);
+});
+process.stdin.on('close', () => process.exit(0)).resume();

@@ -1,0 +1,163 @@
+//! The real `vicar` binary with a configuration written for one test.
+
+use std::{
+    fs::{self, File},
+    io,
+    net::{Ipv4Addr, SocketAddr, TcpListener},
+    path::Path,
+    process::{Command, Stdio},
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
+
+use crate::{
+    plain_http::{self, Answer},
+    process::{ChildGuard, ScratchGuard, poll},
+};
+
+/// What differs between tests: one client at one authority, one route to one upstream.
+#[derive(Debug)]
+pub(crate) struct Plan<'a> {
+    /// The key under `authority`, as YAML.
+    pub(crate) authority: String,
+    pub(crate) client_id: &'a str,
+    /// The key under `credential`.
+    pub(crate) method: &'a str,
+    pub(crate) secret: &'a str,
+    pub(crate) scope: &'a str,
+    pub(crate) resource: &'a str,
+    pub(crate) upstream: SocketAddr,
+}
+
+/// A running Vicar that is ready; it ends when this is dropped, and its files go with it.
+#[derive(Debug)]
+pub(crate) struct Proxy {
+    address: SocketAddr,
+    _child: ChildGuard,
+    scratch: ScratchGuard,
+}
+
+impl Proxy {
+    /// Starts Vicar; tries again when it leaves at once, as a port that was free may be taken.
+    pub(crate) fn start(plan: &Plan<'_>) -> Self {
+        static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+        let _turn = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut log = String::new();
+        for _ in 0..START_TRIES {
+            match Self::try_start(plan) {
+                Ok(proxy) => return proxy,
+                Err(last_words) => log = last_words,
+            }
+        }
+        panic!("vicar left instead of becoming ready; it said:\n{log}")
+    }
+
+    /// Starts Vicar once; the error is the log of one that left by itself.
+    fn try_start(plan: &Plan<'_>) -> Result<Self, String> {
+        let scratch = ScratchGuard::new();
+        let [address, admin] = free_addresses().expect("two free loopback ports");
+        let secret = scratch.write("secret", plan.secret);
+        let config = scratch.write("vicar.yaml", &configuration(plan, address, admin, &secret));
+        let log = File::create(scratch.path("log")).expect("a log file");
+        let mut command = Command::new(env!("CARGO_BIN_EXE_vicar"));
+        command.args(["run", "-c"]).arg(&config).stdin(Stdio::null());
+        command.stdout(log.try_clone().expect("a second handle")).stderr(log);
+        for name in PROXY_VARIABLES {
+            command.env_remove(name).env_remove(name.to_uppercase());
+        }
+        let mut child = ChildGuard(command.spawn().expect("the vicar binary starts"));
+        let ready = poll(READY_LIMIT, || {
+            let left = child.has_left();
+            let ready =
+                plain_http::get(admin, "/readyz", "").is_ok_and(|answer| answer.status == 200);
+            (left || ready).then_some(!left)
+        });
+        let proxy = Self { address, _child: child, scratch };
+        match ready {
+            Some(true) => Ok(proxy),
+            Some(false) => Err(proxy.log()),
+            None => panic!("vicar was not ready in {READY_LIMIT:?}; it said:\n{}", proxy.log()),
+        }
+    }
+
+    /// Sends what a legacy application would: plain HTTP, with a credential of its own.
+    pub(crate) fn call(&self) -> Answer {
+        match plain_http::get(self.address, TARGET, CALLERS_CREDENTIAL) {
+            Ok(answer) => answer,
+            Err(error) => panic!("vicar gave no answer ({error}); it said:\n{}", self.log()),
+        }
+    }
+
+    /// What Vicar has written so far on stdout and stderr.
+    pub(crate) fn log(&self) -> String {
+        fs::read_to_string(self.scratch.path("log")).unwrap_or_default()
+    }
+}
+
+/// Finds two ports that are free now: both are held until both are known.
+fn free_addresses() -> io::Result<[SocketAddr; 2]> {
+    let first = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+    let second = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+    Ok([first.local_addr()?, second.local_addr()?])
+}
+
+/// The YAML for a plan; the secret is a file, as in a pod.
+fn configuration(
+    plan: &Plan<'_>,
+    listener: SocketAddr,
+    admin: SocketAddr,
+    secret: &Path,
+) -> String {
+    let secret = quoted(secret.to_str().expect("a temporary folder with a UTF-8 name"));
+    format!(
+        "\
+admin:
+  address: {admin}
+listeners:
+  outbound:
+    address: {listener}
+clients:
+  reports:
+    authority:
+      {authority}
+    client_id: {client_id}
+    credential:
+      {method}: {{ file: {secret} }}
+routes:
+  - name: reports
+    listener: outbound
+    token:
+      client_credentials:
+        client: reports
+        scopes: [{scope}]
+        resource: [{resource}]
+    upstream: http://{upstream}
+",
+        authority = plan.authority,
+        client_id = quoted(plan.client_id),
+        method = plan.method,
+        scope = quoted(plan.scope),
+        resource = quoted(plan.resource),
+        upstream = plan.upstream,
+    )
+}
+
+/// A YAML single-quoted scalar (YAML 1.2.2 section 7.3.2), its `$` kept from Vicar's expansion.
+pub(crate) fn quoted(text: &str) -> String {
+    format!("'{}'", text.replace('\'', "''").replace('$', "$$"))
+}
+
+/// What the caller asks for; the upstream must see the same.
+pub(crate) const TARGET: &str = "/reports/today?page=1";
+
+/// A credential that must not reach the upstream, in a case of its own.
+const CALLERS_CREDENTIAL: &str = "authorization: Basic b2Y6dGhlIGNhbGxlcg==\r\n";
+
+/// A port that was free may be taken this often.
+const START_TRIES: u32 = 3;
+
+/// Start-up is counted in milliseconds; this is for a machine under load.
+const READY_LIMIT: Duration = Duration::from_secs(20);
+
+/// A proxy of the developer's environment must not stand between loopback parties.
+const PROXY_VARIABLES: [&str; 4] = ["http_proxy", "https_proxy", "all_proxy", "no_proxy"];
