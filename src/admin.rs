@@ -87,7 +87,7 @@ impl Admin {
     fn clients_status(&self) -> impl Iterator<Item = Value> {
         self.tokens.slots().into_iter().map(|slot| {
             json!({
-                "client": slot.client().as_ref(),
+                "client": slot.client().name.as_ref(),
                 "seconds_to_expiry": slot.time_left().as_secs(),
                 "failure": slot.failure(),
             })
@@ -102,7 +102,7 @@ impl Admin {
         slots.sort_by_key(|slot| std::cmp::Reverse(slot.time_left()));
         for slot in slots {
             let seconds = i64::try_from(slot.time_left().as_secs()).unwrap_or(i64::MAX);
-            gauges.with_label_values(&[slot.client().as_ref()]).set(seconds);
+            gauges.with_label_values(&[slot.client().name.as_ref()]).set(seconds);
         }
     }
 }

@@ -140,8 +140,8 @@ fn control_runtime() -> std::io::Result<Runtime> {
 
 /// Fetches every route's first token, so that the first request finds it; readiness waits for each.
 fn warm_up(control: &Runtime, slots: &[Arc<Slot>], readiness: &Arc<Readiness>) {
-    for slot in slots {
-        let guard = readiness.wait_for(format!("first token of client {}", slot.client()));
+    for slot in slots.iter().filter(|slot| slot.client().warm_up) {
+        let guard = readiness.wait_for(format!("first token of client {}", slot.client().name));
         let slot = Arc::clone(slot);
         control.spawn(async move {
             slot.warm_up().await;

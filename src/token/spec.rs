@@ -25,6 +25,8 @@ pub struct ClientSpec {
     pub credential: ClientCredential,
     /// Who issues the tokens.
     pub authority: Authority,
+    /// Whether its tokens are fetched at start.
+    pub warm_up: bool,
 }
 
 /// A token some route needs: a client and a flow.

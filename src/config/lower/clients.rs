@@ -31,8 +31,13 @@ impl Lowering<'_> {
         if yaml.client_id.is_empty() {
             self.problem(&format!("{path}.client_id"), "an empty client_id", "");
         }
-        let (name, client_id) = (Arc::from(name), yaml.client_id);
-        Some(ClientSpec { name, client_id, credential: credential?, authority: authority? })
+        Some(ClientSpec {
+            name: Arc::from(name),
+            client_id: yaml.client_id,
+            credential: credential?,
+            authority: authority?,
+            warm_up: yaml.warm_up,
+        })
     }
 
     fn credential(&mut self, yaml: CredentialYaml, path: &str) -> Option<ClientCredential> {

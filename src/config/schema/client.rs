@@ -16,6 +16,9 @@ pub(in crate::config) struct ClientYaml {
     pub(in crate::config) client_id: String,
     /// How Vicar proves itself.
     pub(in crate::config) credential: CredentialYaml,
+    /// Fetch its tokens at start, and be ready only when they are there.
+    #[serde(default = "yes")]
+    pub(in crate::config) warm_up: bool,
 }
 
 /// An authorization server: exactly one of `entra`, `oidc`, `token_endpoint`.
@@ -98,6 +101,10 @@ pub(in crate::config) enum CredentialYaml {
     ClientSecretBasic(SecretRef),
     /// A secret in the form.
     ClientSecretPost(SecretRef),
+}
+
+fn yes() -> bool {
+    true
 }
 
 pub(super) fn environment() -> String {

@@ -14,7 +14,7 @@ use tokio::sync::watch;
 
 use crate::clock::{Clock, Moment};
 use crate::token::error::{AcquireFailure, Fault};
-use crate::token::{AccessToken, AcquireError, TokenSpec};
+use crate::token::{AccessToken, AcquireError, ClientSpec, TokenSpec};
 
 /// The place of one token.
 #[derive(Debug)]
@@ -113,8 +113,8 @@ impl Slot {
 
     /// The client whose token this is.
     #[must_use]
-    pub fn client(&self) -> &Arc<str> {
-        &self.spec.client.name
+    pub fn client(&self) -> &ClientSpec {
+        &self.spec.client
     }
 
     /// Time until the token expires; zero when there is none.
