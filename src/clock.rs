@@ -3,12 +3,15 @@
 //! A leaf: every stage that judges validity takes a [`Clock`], so that tests can hold time still or
 //! move it. Timers (deadlines, sleeps) use tokio; only *judgements* come here.
 //!
-//! Two clocks are read together. The monotonic one is immune to someone setting the date; the wall
-//! clock notices a machine that was suspended, during which the monotonic clock stands still.
+//! Age is measured on the boot-time clock: nobody can set it, and unlike the monotonic clock it goes
+//! on while the machine is suspended. A wall clock that jumps neither revives nor kills a token; it
+//! is asked only what `exp` means.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use rustix::time::{ClockId, clock_gettime};
 
 /// A source of [`Moment`]s: the system's, or one that a test moves by hand.
 #[derive(Clone, Debug, Default)]
@@ -30,16 +33,25 @@ impl Clock {
         (Self { manual: Some(Arc::clone(&handle)) }, handle)
     }
 
-    /// The time now, on both clocks.
+    /// The moment now.
     #[must_use]
-    #[allow(clippy::disallowed_methods, reason = "the one place that reads time")]
     pub fn now(&self) -> Moment {
-        static START: OnceLock<Instant> = OnceLock::new();
-        let offset = self.manual.as_ref().map_or(Duration::ZERO, |manual| manual.offset());
-        Moment {
-            monotonic: START.get_or_init(Instant::now).elapsed() + offset,
-            wall: SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default() + offset,
-        }
+        let time = clock_gettime(ClockId::Boottime);
+        // Neither part of a boot-time reading is ever negative.
+        let seconds = u64::try_from(time.tv_sec).unwrap_or_default();
+        let nanos = u32::try_from(time.tv_nsec).unwrap_or_default();
+        Moment(Duration::new(seconds, nanos) + self.moved())
+    }
+
+    /// Time since the Unix epoch, as whoever set the clock believes.
+    #[must_use]
+    #[allow(clippy::disallowed_methods, reason = "the one place that reads wall time")]
+    pub fn wall(&self) -> Duration {
+        SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default() + self.moved()
+    }
+
+    fn moved(&self) -> Duration {
+        self.manual.as_ref().map_or(Duration::ZERO, |manual| manual.offset())
     }
 }
 
@@ -50,7 +62,7 @@ pub struct ManualClock {
 }
 
 impl ManualClock {
-    /// Lets `by` pass, on both clocks.
+    /// Lets `by` pass.
     pub fn advance(&self, by: Duration) {
         let millis = u64::try_from(by.as_millis()).unwrap_or(u64::MAX);
         self.offset_millis.fetch_add(millis, Ordering::SeqCst);
@@ -61,43 +73,20 @@ impl ManualClock {
     }
 }
 
-/// One reading of both clocks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Moment {
-    /// Since the process first looked; never goes back.
-    pub monotonic: Duration,
-    /// Since the Unix epoch; may be set by anyone with the right to.
-    pub wall: Duration,
-}
+/// One reading of the boot-time clock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Moment(Duration);
 
 impl Moment {
     /// The moment `later` from this one.
     #[must_use]
     pub fn after(self, later: Duration) -> Self {
-        Self {
-            monotonic: self.monotonic.saturating_add(later),
-            wall: self.wall.saturating_add(later),
-        }
+        Self(self.0.saturating_add(later))
     }
 
-    /// Whether `deadline` is reached on either clock: the cautious reading.
-    #[must_use]
-    pub fn reached(self, deadline: Self) -> bool {
-        self.monotonic >= deadline.monotonic || self.wall >= deadline.wall
-    }
-
-    /// Time left until `deadline` on the clock that reaches it first; zero when it has passed.
+    /// Time left until `deadline`; zero when it has passed.
     #[must_use]
     pub fn until(self, deadline: Self) -> Duration {
-        deadline
-            .monotonic
-            .saturating_sub(self.monotonic)
-            .min(deadline.wall.saturating_sub(self.wall))
-    }
-
-    /// Time since an `earlier` moment, by the monotonic clock.
-    #[must_use]
-    pub fn since(self, earlier: Self) -> Duration {
-        self.monotonic.saturating_sub(earlier.monotonic)
+        deadline.0.saturating_sub(self.0)
     }
 }

@@ -18,6 +18,7 @@ use std::sync::Arc;
 
 use http::{Request, Response};
 use hyper::body::Incoming;
+use tokio::time::Instant;
 
 use crate::body::Body;
 use crate::drain::DrainWatch;
@@ -78,9 +79,9 @@ impl Inner {
         let outbound = plan.injector.apply(parts, body, &injection)?;
         let path =
             TargetPath { rewritten: route.rewritten_path, matched_prefix: route.matched_prefix };
-        let forwarded = observation.upstream_asked();
+        let asked = Instant::now();
         let response = plan.forwarder.send(outbound, path, peer, &self.drain).await;
-        forwarded.answered();
+        observation.upstream_answered(asked);
         Ok(response?)
     }
 }

@@ -85,7 +85,8 @@ impl DevelopmentAuthority {
             return json_response(StatusCode::UNAUTHORIZED, &json!({ "error": "invalid_client" }));
         }
         let form: Vec<(_, _)> = url::form_urlencoded::parse(&received.body).collect();
-        let field = |name| form.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_ref());
+        let field =
+            |name| form.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_ref());
         if field("grant_type") != Some("client_credentials") {
             let error = json!({ "error": "unsupported_grant_type" });
             return json_response(StatusCode::BAD_REQUEST, &error);
@@ -104,7 +105,7 @@ impl DevelopmentAuthority {
     }
 
     fn sign(&self, scope: &str) -> jsonwebtoken::errors::Result<String> {
-        let now = self.clock.now().wall.as_secs();
+        let now = self.clock.wall().as_secs();
         let claims = json!({
             "iss": self.issuer.get(), "sub": "demo", "client_id": "demo", "aud": "sample-api",
             "scope": scope, "iat": now, "exp": now + LIFETIME,

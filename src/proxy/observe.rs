@@ -56,12 +56,6 @@ struct Line {
     version: Version,
 }
 
-/// Runs from the request to the upstream until its response head.
-pub(super) struct UpstreamWait {
-    started: Instant,
-    route: Option<Arc<RouteMetrics>>,
-}
-
 impl Observation {
     pub(super) fn begin<B>(request: &Request<B>, logs_access: bool) -> Self {
         let line = logs_access.then(|| Line {
@@ -76,8 +70,11 @@ impl Observation {
         self.route = Some(Arc::clone(&plan.metrics));
     }
 
-    pub(super) fn upstream_asked(&self) -> UpstreamWait {
-        UpstreamWait { started: Instant::now(), route: self.route.clone() }
+    /// Counts how long the upstream took to answer since `asked`.
+    pub(super) fn upstream_answered(&self, asked: Instant) {
+        if let Some(route) = &self.route {
+            route.upstream_seconds.observe(asked.elapsed().as_secs_f64());
+        }
     }
 
     /// Logs the complete text of a failure; the caller gets the same request id and less text.
@@ -142,13 +139,5 @@ impl Observation {
             trace_id = correlation.trace_id(),
             "request"
         );
-    }
-}
-
-impl UpstreamWait {
-    pub(super) fn answered(self) {
-        if let Some(route) = self.route {
-            route.upstream_seconds.observe(self.started.elapsed().as_secs_f64());
-        }
     }
 }

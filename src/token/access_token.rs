@@ -52,19 +52,19 @@ impl AccessToken {
     /// Whether it may be sent without hurry: not yet within the safety margin of its expiry.
     #[must_use]
     pub fn is_usable(&self, now: Moment) -> bool {
-        !now.reached(self.use_until)
+        now < self.use_until
     }
 
     /// Whether it is time to renew it in the background.
     #[must_use]
     pub fn is_due(&self, now: Moment) -> bool {
-        now.reached(self.refresh_after)
+        now >= self.refresh_after
     }
 
     /// Whether it must never be sent again.
     #[must_use]
     pub fn is_expired(&self, now: Moment) -> bool {
-        now.reached(self.expires)
+        now >= self.expires
     }
 
     /// Time left before it expires.

@@ -53,7 +53,7 @@ impl Metadata {
     ) -> Result<Endpoint, AcquireError> {
         let known = self.known.lock().unwrap_or_else(PoisonError::into_inner).clone();
         if let Some(known) = &known
-            && !clock.now().reached(known.fresh_until)
+            && clock.now() < known.fresh_until
         {
             return Ok(known.endpoint.as_ref().clone());
         }

@@ -102,7 +102,7 @@ impl TokenResponse {
     /// The token with its lifetime: `expires_in`, else the JWT's own `exp`, else 300 s.
     pub(in crate::token) fn into_token(self, clock: &Clock) -> Result<AccessToken, AcquireError> {
         let from_exp = || {
-            let left = jwt_exp(&self.access_token)?.saturating_sub(clock.now().wall.as_secs());
+            let left = jwt_exp(&self.access_token)?.saturating_sub(clock.wall().as_secs());
             (left > 0).then_some(left)
         };
         let total = self.expires_in.or_else(from_exp).map_or(DEFAULT_LIFETIME, Duration::from_secs);

@@ -140,9 +140,7 @@ impl Slot {
             return Next::Wait(flight.clone());
         }
         match &state.failure {
-            Some(failure) if !now.reached(failure.ask_again) => {
-                Next::Refused(failure.as_seen_at(now))
-            }
+            Some(failure) if now < failure.ask_again => Next::Refused(failure.as_seen_at(now)),
             _ => Next::Wait(self.take_off(&mut state)),
         }
     }
@@ -150,7 +148,7 @@ impl Slot {
     /// Starts a fetch in the background unless one is on its way or failed a moment ago.
     fn renew(self: &Arc<Self>, now: Moment) {
         let Ok(mut state) = self.state.try_lock() else { return };
-        let too_soon = state.failure.as_ref().is_some_and(|f| !now.reached(f.renew_again));
+        let too_soon = state.failure.as_ref().is_some_and(|f| now < f.renew_again);
         if state.flight.is_none() && !too_soon {
             self.metrics.refreshes.inc();
             self.take_off(&mut state);
