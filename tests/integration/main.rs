@@ -1,0 +1,18 @@
+//! Vicar at the wire: a real proxy in this process, between real sockets, with faults.
+//!
+//! One binary; a module per stage or concern. `support` has the proxy under test and the parties
+//! around it, all on loopback ports that the system chooses.
+
+#![allow(
+    clippy::disallowed_methods,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test stops at the first surprise and waits by the real clock"
+)]
+
+mod support;
+
+mod answers;
+mod caching;
+mod client_credentials;
