@@ -74,14 +74,12 @@ impl<S: Serve> Listener<S> {
         }
     }
 
-    /// Waits for room, then for a connection; out of descriptors it waits for better times.
+    /// Waits for a connection, then for room; out of descriptors it waits for better times.
     async fn accept(
         &self,
         acceptor: &Acceptor,
         drain: &mut DrainWatch,
     ) -> impl Future<Output = ()> + Send + 'static {
-        // The semaphore is never closed.
-        let room = Arc::clone(&self.room).acquire_owned().await.ok();
         let (stream, address) = loop {
             match acceptor.accept().await {
                 Ok(accepted) => break accepted,
@@ -91,6 +89,9 @@ impl<S: Serve> Listener<S> {
                 }
             }
         };
+        // Only now: a worker that has nobody to serve must not keep room from the others. (The
+        // semaphore is never closed.)
+        let room = Arc::clone(&self.room).acquire_owned().await.ok();
         let (listener, drain) = (self.clone(), drain.clone());
         async move {
             let _room = room;

@@ -115,16 +115,25 @@ async fn answers_without_a_usable_token_are_failures_that_may_pass() {
         ("null token", Answer::json(200, r#"{"access_token":null,"token_type":"Bearer"}"#)),
         ("empty token", Answer::json(200, r#"{"access_token":"","token_type":"Bearer"}"#)),
         ("number token", Answer::json(200, r#"{"access_token":7,"token_type":"Bearer"}"#)),
-        ("header injection", Answer::json(200, r#"{"access_token":"a\r\nx: y","token_type":"Bearer"}"#)),
+        (
+            "header injection",
+            Answer::json(200, r#"{"access_token":"a\r\nx: y","token_type":"Bearer"}"#),
+        ),
         ("space", Answer::json(200, r#"{"access_token":"a b","token_type":"Bearer"}"#)),
-        ("repeated", Answer::json(200, r#"{"access_token":"a","access_token":"b","token_type":"Bearer"}"#)),
+        (
+            "repeated",
+            Answer::json(200, r#"{"access_token":"a","access_token":"b","token_type":"Bearer"}"#),
+        ),
         ("negative life", token_with(r#","expires_in":-5"#)),
         ("life as list", token_with(r#","expires_in":[1]"#)),
         ("life as word", token_with(r#","expires_in":"NaN""#)),
         ("huge", Answer::json(200, &huge)),
         ("created", Answer::json(201, r#"{"access_token":"a","token_type":"Bearer"}"#)),
         ("server error", Answer::json(500, "{}")),
-        ("server error with token", Answer::json(500, r#"{"access_token":"a","token_type":"Bearer"}"#)),
+        (
+            "server error with token",
+            Answer::json(500, r#"{"access_token":"a","token_type":"Bearer"}"#),
+        ),
         ("unavailable", Answer::json(400, r#"{"error":"temporarily_unavailable"}"#)),
     ] {
         meets(name, answer, &Outcome::Transient).await;

@@ -108,7 +108,8 @@ async fn a_token_is_renewed_in_the_background_before_it_expires() {
 #[tokio::test]
 async fn refresh_in_of_the_authority_is_heeded() {
     let (authority, upstream, vicar) = scene().await;
-    let body = r#"{"access_token":"a","token_type":"Bearer","expires_in":86399,"refresh_in":43199}"#;
+    let body =
+        r#"{"access_token":"a","token_type":"Bearer","expires_in":86399,"refresh_in":43199}"#;
     authority.then([Answer::json(200, body)]);
     calls(&vicar, 1).await;
     vicar.clock.advance(Duration::from_secs(42_800));
