@@ -66,10 +66,21 @@ impl<S: Serve> Listener<S> {
         loop {
             tokio::select! {
                 biased;
-                () = noticing.begun() => return Ok(()),
+                () = noticing.begun() => break,
                 connection = self.accept(&acceptor, &mut drain) => {
                     tokio::spawn(connection);
                 }
+            }
+        }
+        // Callers whose connections the kernel has already completed would see a reset.
+        tokio::task::yield_now().await;
+        loop {
+            tokio::select! {
+                biased;
+                connection = self.accept(&acceptor, &mut drain) => {
+                    tokio::spawn(connection);
+                }
+                () = std::future::ready(()) => return Ok(()),
             }
         }
     }

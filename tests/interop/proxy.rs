@@ -29,7 +29,7 @@ pub(crate) struct Plan<'a> {
     pub(crate) upstream: SocketAddr,
 }
 
-/// A running Vicar that is ready; it ends when this is dropped, and its files go with it.
+/// A running Vicar that accepts requests; it ends when this is dropped, and its files go with it.
 #[derive(Debug)]
 pub(crate) struct Proxy {
     address: SocketAddr,
@@ -49,7 +49,7 @@ impl Proxy {
                 Err(last_words) => log = last_words,
             }
         }
-        panic!("vicar left instead of becoming ready; it said:\n{log}")
+        panic!("vicar left instead of answering; it said:\n{log}")
     }
 
     /// Starts Vicar once; the error is the log of one that left by itself.
@@ -69,14 +69,14 @@ impl Proxy {
         let ready = poll(READY_LIMIT, || {
             let left = child.has_left();
             let ready =
-                plain_http::get(admin, "/readyz", "").is_ok_and(|answer| answer.status == 200);
+                plain_http::get(admin, "/livez", "").is_ok_and(|answer| answer.status == 200);
             (left || ready).then_some(!left)
         });
         let proxy = Self { address, _child: child, scratch };
         match ready {
             Some(true) => Ok(proxy),
             Some(false) => Err(proxy.log()),
-            None => panic!("vicar was not ready in {READY_LIMIT:?}; it said:\n{}", proxy.log()),
+            None => panic!("vicar did not answer within {READY_LIMIT:?}; it said:\n{}", proxy.log()),
         }
     }
 
