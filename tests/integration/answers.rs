@@ -53,6 +53,7 @@ async fn meets(name: &str, answer: Answer, outcome: &Outcome) {
         }
         Outcome::Permanent => {
             assert_eq!(reply.status, 502, "{name}: {reply:?}");
+            vicar.clock.advance(Duration::from_secs(5));
             get(&vicar.address(), "/", "").await;
             assert_eq!(authority.count(), 1, "{name}: no hot loop");
         }

@@ -56,7 +56,9 @@ async fn reject_refuses_callers_that_bring_a_credential() {
 
 #[tokio::test]
 async fn header_and_scheme_are_as_configured_and_authorization_goes_anyway() {
-    let theirs = "x-api-token: theirs\r\nauthorization: Bearer theirs\r\n";
+    // Naming our header in Connection must not remove what we put there.
+    let theirs = "x-api-token: theirs\r\nauthorization: Bearer theirs\r\n\
+                  connection: x-api-token\r\n";
     for (inject, value) in [
         ("inject: { header: X-Api-Token, scheme: '' },", "token-1"),
         ("inject: { header: X-Api-Token, scheme: Token },", "Token token-1"),
