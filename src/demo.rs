@@ -128,7 +128,7 @@ Ctrl-C ends the demo."
 }
 
 fn indented(text: &str) -> String {
-    text.lines().map(|line| format!("  {line}\n")).collect()
+    text.lines().map(|line| ["  ", line, "\n"].concat()).collect()
 }
 
 /// Prints for people; when nobody reads any more there is nothing left to say.

@@ -99,7 +99,7 @@ impl Forwarder {
     pub async fn send(
         &self,
         outbound: OutboundRequest,
-        path: TargetPath,
+        path: &TargetPath,
         peer: &Peer,
         drain: &DrainWatch,
     ) -> Result<Response<Body>, ForwardError> {
@@ -108,9 +108,7 @@ impl Forwarder {
         let callers_host = callers_host(&parts);
         append_via(&mut parts.headers, parts.version);
         self.forwarded.apply(&mut parts.headers, peer, callers_host.as_ref());
-        let (scheme, authority) = self.client.upstream().origin();
-        let base = self.client.upstream().base_path();
-        let uri = self.rewrite.target(scheme, authority, base, &parts.uri, path);
+        let uri = self.rewrite.target(self.client.upstream(), &parts.uri, path);
         self.rewrite.set_host(&mut parts.headers, callers_host);
         if let Some(upgrade) = &upgrade {
             upgrade::ask(&mut parts.headers, upgrade);
@@ -140,7 +138,7 @@ impl Forwarder {
         let mut response = self.client.request(request, is_upgrade);
         loop {
             match tokio::time::timeout(limit, &mut response).await {
-                Ok(result) => return result.map_err(|error| self.blame(&error)),
+                Ok(result) => return result.map_err(|error| blame(&error)),
                 Err(_) if uploaded.load(Ordering::Acquire) => {
                     return Err(ForwardError::Timeout(limit));
                 }
@@ -174,19 +172,19 @@ impl Forwarder {
         append_via(&mut parts.headers, parts.version);
         Response::from_parts(parts, Body::streaming(body, self.timeouts.idle))
     }
+}
 
-    /// Finds out whose fault a failure is.
-    fn blame(&self, error: &hyper_util::client::legacy::Error) -> ForwardError {
-        let text = describe(error);
-        if find::<BodyError>(error).is_some() {
-            ForwardError::CallerBody(text)
-        } else if let Some(timeout) = find::<connect::ConnectTimedOut>(error) {
-            ForwardError::ConnectTimeout(timeout.0)
-        } else if error.is_connect() {
-            ForwardError::Unreachable(text)
-        } else {
-            ForwardError::Broken(text)
-        }
+/// Finds out whose fault a failure is.
+fn blame(error: &hyper_util::client::legacy::Error) -> ForwardError {
+    let text = describe(error);
+    if find::<BodyError>(error).is_some() {
+        ForwardError::CallerBody(text)
+    } else if let Some(timeout) = find::<connect::ConnectTimedOut>(error) {
+        ForwardError::ConnectTimeout(timeout.0)
+    } else if error.is_connect() {
+        ForwardError::Unreachable(text)
+    } else {
+        ForwardError::Broken(text)
     }
 }
 

@@ -29,7 +29,6 @@ use crate::route::RouteTable;
 pub use error::ProxyError;
 pub use plan::{Plan, RouteSpec, TokenPlan, TokenSource};
 
-use correlation::Correlation;
 use observe::Observation;
 
 pub use observe::{ProxyMetrics, RouteMetrics};
@@ -43,7 +42,7 @@ pub struct Proxy {
 #[derive(Debug)]
 struct Inner {
     routes: RouteTable<Plan>,
-    metrics: ProxyMetrics,
+    metrics: Arc<ProxyMetrics>,
     logs_access: bool,
     drain: DrainWatch,
 }
@@ -53,7 +52,7 @@ impl Proxy {
     #[must_use]
     pub fn new(
         routes: RouteTable<Plan>,
-        metrics: ProxyMetrics,
+        metrics: Arc<ProxyMetrics>,
         logs_access: bool,
         drain: DrainWatch,
     ) -> Self {
@@ -66,7 +65,6 @@ impl Inner {
     async fn answer(
         &self,
         request: Request<Incoming>,
-        peer: &Peer,
         observation: &mut Observation,
     ) -> Result<Response<Body>, ProxyError> {
         let (parts, incoming) = request.into_parts();
@@ -80,7 +78,7 @@ impl Inner {
         let path =
             TargetPath { rewritten: route.rewritten_path, matched_prefix: route.matched_prefix };
         let asked = Instant::now();
-        let response = plan.forwarder.send(outbound, path, peer, &self.drain).await;
+        let response = plan.forwarder.send(outbound, &path, observation.peer(), &self.drain).await;
         observation.upstream_answered(asked);
         Ok(response?)
     }
@@ -93,17 +91,16 @@ impl Serve for Proxy {
         peer: Arc<Peer>,
         in_flight: InFlight,
     ) -> Response<Body> {
-        let inner = &self.inner;
-        let correlation = Correlation::establish(request.headers_mut());
-        let mut observation = Observation::begin(&request, inner.logs_access);
-        let mut response = match inner.answer(request, &peer, &mut observation).await {
+        let Inner { metrics, logs_access, .. } = self.inner.as_ref();
+        let mut observation =
+            Observation::begin(&mut request, metrics, *logs_access, peer, in_flight);
+        let response = match self.inner.answer(request, &mut observation).await {
             Ok(response) => response,
             Err(error) => {
-                observation.failed(&error, &correlation);
-                respond::to(&error, &correlation)
+                observation.failed(&error);
+                respond::to(&error, observation.correlation())
             }
         };
-        correlation.mark(response.headers_mut());
-        observation.finish(response, &inner.metrics, correlation, peer, in_flight)
+        observation.finish(response)
     }
 }

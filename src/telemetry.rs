@@ -39,7 +39,6 @@ pub enum LogFormat {
 }
 
 /// Starts logging to standard output; lines still queued are written when the guard is dropped.
-#[must_use]
 pub fn start_logging(settings: LogSettings) -> WorkerGuard {
     let (writer, guard) = NonBlockingBuilder::default()
         .buffered_lines_limit(QUEUED_LINES)

@@ -111,6 +111,7 @@ pub fn client(
 /// When it cannot be read or holds none.
 pub fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
     let fail = |what: String| format!("{}: {what}", path.display());
+    #[allow(clippy::disallowed_methods, reason = "called at load and from blocking tasks")]
     let pem = std::fs::read(path).map_err(|error| fail(error.to_string()))?;
     let chain: Vec<_> = CertificateDer::pem_slice_iter(&pem)
         .collect::<Result<_, _>>()

@@ -22,7 +22,7 @@ use crate::token::cache::{ApplicationCache, Slot, TokenMetrics};
 pub(super) struct Blueprint {
     listeners: Vec<ListenerBlueprint>,
     pub(super) slots: Vec<Arc<Slot>>,
-    metrics: ProxyMetrics,
+    metrics: Arc<ProxyMetrics>,
     logs_access: bool,
 }
 
@@ -52,11 +52,11 @@ impl Blueprint {
                 slots.push(Arc::clone(slot));
             }
         }
-        let metrics = ProxyMetrics {
+        let metrics = Arc::new(ProxyMetrics {
             unrouted: route_metrics("", metrics),
             refusals: metrics.refusals.clone(),
             in_flight: metrics.in_flight.clone(),
-        };
+        });
         Self { listeners, slots, metrics, logs_access }
     }
 
@@ -114,7 +114,7 @@ impl ListenerBlueprint {
             };
             (spec.matcher.clone(), plan)
         });
-        let (metrics, logs_access) = (shared.metrics.clone(), shared.logs_access);
+        let (metrics, logs_access) = (Arc::clone(&shared.metrics), shared.logs_access);
         let service = Proxy::new(RouteTable::new(plans), metrics, logs_access, drain.clone());
         Listener {
             name: Arc::clone(&self.name),

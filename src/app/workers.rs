@@ -45,7 +45,8 @@ impl Workers {
                 runtime.block_on(async {
                     let listeners = blueprint.listeners(&drain);
                     drop(blueprint);
-                    accept_all(listeners, sockets, drain);
+                    accept_all(listeners, sockets, &drain);
+                    drop(drain);
                     let _ = stopped.wait_for(|stop| *stop).await;
                 });
                 runtime.shutdown_background();
@@ -88,7 +89,7 @@ fn shares(
 }
 
 /// Starts an accept loop for every socket of every listener.
-fn accept_all(listeners: Vec<Listener<Proxy>>, sockets: Vec<Vec<Socket>>, drain: DrainWatch) {
+fn accept_all(listeners: Vec<Listener<Proxy>>, sockets: Vec<Vec<Socket>>, drain: &DrainWatch) {
     for (listener, sockets) in listeners.into_iter().zip(sockets) {
         for socket in sockets {
             let (listener, drain) = (listener.clone(), drain.clone());

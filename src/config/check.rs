@@ -34,10 +34,10 @@ impl<'a> Checker<'a> {
                 None => self.mismatch(node, &variants, path, "a list"),
             },
             Value::Map(entries) => self.map(node, entries, &variants, path),
-            Value::Scalar { text, plain } => match self.scalar(text, *plain, &variants) {
+            Value::Scalar { text, plain } => match scalar(text, *plain, &variants) {
                 Some(Ok(typed)) => typed,
                 Some(Err(what)) => self.problem(node.position, path, what, String::new()),
-                None => self.scalar_mismatch(node, text, schema, &variants, path),
+                None => self.scalar_mismatch(node, text, &variants, path),
             },
         }
     }
@@ -79,7 +79,6 @@ impl<'a> Checker<'a> {
             let known = schema["properties"].get(&entry.key);
             let schema_of_value = known.or_else(|| schema.get("additionalProperties"));
             match schema_of_value.filter(|schema| schema.is_object()) {
-                // An optional key with nothing after it is as good as left out.
                 Some(inner_schema) => {
                     let value = self.value(&entry.node, inner_schema, &inner);
                     typed.insert(entry.key.clone(), value);
@@ -100,51 +99,15 @@ impl<'a> Checker<'a> {
         Json::Object(typed)
     }
 
-    /// The scalar with its type; `None` when no variant takes a scalar like it.
-    fn scalar(
-        &self,
-        text: &str,
-        plain: bool,
-        variants: &[&'a Json],
-    ) -> Option<Result<Json, String>> {
-        if let Some(constant) = variants.iter().flat_map(|v| constants(v)).find(|c| *c == text) {
-            return Some(Ok(constant.into()));
-        }
-        if variants.iter().any(|v| has_type(v, "boolean")) && plain {
-            if let Ok(flag) = text.parse::<bool>() {
-                return Some(Ok(flag.into()));
-            }
-        }
-        if let Some(number) = variants.iter().find(|v| has_type(v, "integer")) {
-            if let Ok(value) = text.parse::<u64>() {
-                let maximum = maximum(number);
-                return Some(if value <= maximum {
-                    Ok(value.into())
-                } else {
-                    Err(format!("{value} is more than {maximum}"))
-                });
-            }
-        }
-        let free = variants.iter().find(|v| has_type(v, "string") && constants(v).is_empty())?;
-        Some(match free["format"].as_str() {
-            Some("vicar-duration") => DurationYaml::try_from(text.to_owned()).map(|_| text.into()),
-            Some("vicar-size") => SizeYaml::try_from(text.to_owned()).map(|_| text.into()),
-            _ => Ok(text.into()),
-        })
-    }
-
     fn scalar_mismatch(
         &mut self,
         node: &Node,
         text: &str,
-        schema: &Json,
         variants: &[&'a Json],
         path: &str,
     ) -> Json {
         // The text is not repeated here: it may be a secret in the wrong place.
-        if schema["properties"].get("danger_inline").is_some()
-            || variants.iter().any(|v| v["properties"].get("danger_inline").is_some())
-        {
+        if variants.iter().any(|v| v["properties"].get("danger_inline").is_some()) {
             let hint = "write { file: PATH } or { env: NAME }; `danger_inline:` if it must be";
             let what = "a secret must be a reference, not the secret itself".to_owned();
             return self.problem(node.position, path, what, hint.to_owned());
@@ -189,6 +152,32 @@ impl<'a> Checker<'a> {
             None => vec![schema],
         }
     }
+}
+
+/// The scalar with its type; `None` when no variant takes a scalar like it.
+fn scalar(text: &str, plain: bool, variants: &[&Json]) -> Option<Result<Json, String>> {
+    if let Some(constant) = variants.iter().flat_map(|v| constants(v)).find(|c| *c == text) {
+        return Some(Ok(constant.into()));
+    }
+    if plain
+        && variants.iter().any(|v| has_type(v, "boolean"))
+        && let Ok(flag) = text.parse::<bool>()
+    {
+        return Some(Ok(flag.into()));
+    }
+    if let Some(number) = variants.iter().find(|v| has_type(v, "integer"))
+        && let Ok(value) = text.parse::<u64>()
+    {
+        let maximum = maximum(number);
+        let too_much = || format!("{value} is more than {maximum}");
+        return Some(if value <= maximum { Ok(value.into()) } else { Err(too_much()) });
+    }
+    let free = variants.iter().find(|v| has_type(v, "string") && constants(v).is_empty())?;
+    Some(match free["format"].as_str() {
+        Some("vicar-duration") => DurationYaml::try_from(text.to_owned()).map(|_| text.into()),
+        Some("vicar-size") => SizeYaml::try_from(text.to_owned()).map(|_| text.into()),
+        _ => Ok(text.into()),
+    })
 }
 
 fn has_type(schema: &Json, name: &str) -> bool {

@@ -11,7 +11,6 @@ pub(super) type Lookup<'a> = &'a dyn Fn(&str) -> Option<String>;
 /// Expands every scalar below `node`, reporting variables that are not set.
 pub(super) fn expand(node: &mut Node, path: &str, lookup: Lookup<'_>, problems: &mut Vec<Problem>) {
     match &mut node.value {
-        Value::Null => {}
         Value::List(items) => {
             for (index, item) in items.iter_mut().enumerate() {
                 expand(item, &format!("{path}[{index}]"), lookup, problems);
@@ -32,7 +31,7 @@ pub(super) fn expand(node: &mut Node, path: &str, lookup: Lookup<'_>, problems: 
                 hint,
             }),
         },
-        Value::Scalar { .. } => {}
+        Value::Null | Value::Scalar { .. } => {}
     }
 }
 

@@ -162,7 +162,7 @@ impl Default for ShutdownYaml {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct AdminYaml {
-    /// IP:PORT, unix:/path, or off.
+    /// `IP:PORT`, `unix:/path`, or off.
     pub(super) address: String,
 }
 

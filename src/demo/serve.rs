@@ -47,16 +47,16 @@ async fn answer<P: Party>(
     party: Arc<P>,
     request: Request<Incoming>,
 ) -> Result<Response<Full<Bytes>>, Infallible> {
-    let (parts, body) = request.into_parts();
+    let (head, body) = request.into_parts();
     let Ok(body) = Limited::new(body, MAX_BODY).collect().await else {
         let mut response = Response::new(Full::from("the body is too large or broke off\n"));
         *response.status_mut() = http::StatusCode::BAD_REQUEST;
         return Ok(response);
     };
     let received = Received {
-        method: parts.method,
-        path: parts.uri.path().to_owned(),
-        headers: parts.headers,
+        method: head.method,
+        path: head.uri.path().to_owned(),
+        headers: head.headers,
         body: body.to_bytes(),
     };
     Ok(party.answer(received).map(Full::from))

@@ -4,8 +4,10 @@
 //! what the caller sent; the query is passed on as it is.
 
 use http::Uri;
+
+use super::upstream::Upstream;
 use http::header::{HOST, HeaderMap, HeaderValue};
-use http::uri::{Authority, InvalidUri, PathAndQuery, Scheme};
+use http::uri::{InvalidUri, PathAndQuery};
 
 /// What a route changes.
 #[derive(Clone, Debug)]
@@ -44,16 +46,15 @@ impl Rewrite {
         Self { path_prefix, host }
     }
 
-    /// The target for an upstream at `scheme://authority/base`.
+    /// The target at `upstream` for what the caller asked.
     pub(super) fn target(
         &self,
-        scheme: &Scheme,
-        authority: &Authority,
-        base: &str,
+        upstream: &Upstream,
         callers: &Uri,
-        path: TargetPath,
+        path: &TargetPath,
     ) -> Result<Uri, http::Error> {
-        let target = self.path_and_query(base, callers, path)?;
+        let target = self.path_and_query(upstream.base_path(), callers, path)?;
+        let (scheme, authority) = upstream.origin();
         let builder = Uri::builder().scheme(scheme.clone()).authority(authority.clone());
         builder.path_and_query(target).build()
     }
@@ -62,7 +63,7 @@ impl Rewrite {
         &self,
         base: &str,
         callers: &Uri,
-        path: TargetPath,
+        path: &TargetPath,
     ) -> Result<PathAndQuery, InvalidUri> {
         if let (true, None, None, Some(unchanged)) =
             (base.is_empty(), &path.rewritten, &self.path_prefix, callers.path_and_query())
@@ -119,7 +120,7 @@ mod tests {
             let rewrite = Rewrite::new(prefix.map(str::to_owned), HostPolicy::Upstream);
             let rewritten = rewritten.map(str::to_owned);
             let path = TargetPath { rewritten, matched_prefix: matched };
-            let target = rewrite.path_and_query(base, &callers.parse().unwrap(), path).unwrap();
+            let target = rewrite.path_and_query(base, &callers.parse().unwrap(), &path).unwrap();
             assert_eq!(target.as_str(), expected, "{callers}");
         }
     }

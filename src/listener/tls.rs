@@ -4,7 +4,7 @@
 //! does not; a pair that does not load (half written, or key and certificate of different ages)
 //! leaves the old one in use.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
@@ -42,7 +42,7 @@ impl ServerTls {
         private_key: SecretSource,
         client_ca: Option<PathBuf>,
     ) -> Result<Self, String> {
-        let loaded = load(&certificate, &private_key, client_ca.as_ref())?;
+        let loaded = load(&certificate, &private_key, client_ca.as_deref())?;
         let current = ArcSwap::from_pointee(loaded);
         Ok(Self { certificate, private_key, client_ca, current })
     }
@@ -55,7 +55,7 @@ impl ServerTls {
 
     /// Takes up changed files; new connections use them. Reads files: not for async code.
     pub fn reload(&self) {
-        match load(&self.certificate, &self.private_key, self.client_ca.as_ref()) {
+        match load(&self.certificate, &self.private_key, self.client_ca.as_deref()) {
             Ok(loaded) => {
                 let current = self.current.load();
                 let same_chain = loaded.chain == current.chain;
@@ -76,16 +76,16 @@ impl std::fmt::Debug for ServerTls {
 }
 
 fn load(
-    certificate: &PathBuf,
+    certificate: &Path,
     private_key: &SecretSource,
-    client_ca: Option<&PathBuf>,
+    client_ca: Option<&Path>,
 ) -> Result<Loaded, String> {
     let key = private_key.read().map_err(|error| error.to_string())?;
     let Identity { chain, key } = Identity::load(certificate, &key)?;
     let builder = ServerConfig::builder_with_provider(tls::provider())
         .with_safe_default_protocol_versions()
         .map_err(|error| error.to_string())?;
-    let client_roots = client_ca.map_or(Ok(Vec::new()), |ca| tls::certificates(ca))?;
+    let client_roots = client_ca.map_or(Ok(Vec::new()), tls::certificates)?;
     let builder = if client_roots.is_empty() {
         builder.with_no_client_auth()
     } else {

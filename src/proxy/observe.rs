@@ -16,7 +16,7 @@ use crate::body::{Body, BodyEnd};
 use crate::listener::{InFlight, Peer};
 
 /// Counters of one listener.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct ProxyMetrics {
     /// Requests for which there was no route.
     pub unrouted: Arc<RouteMetrics>,
@@ -39,13 +39,19 @@ pub struct RouteMetrics {
     pub upstream_seconds: Histogram,
 }
 
-/// What is noted while a request is on its way.
+/// One request on its way; dropped at the end of its response, or when its caller leaves before.
 #[derive(Debug)]
 pub(super) struct Observation {
     started: Instant,
+    metrics: Arc<ProxyMetrics>,
+    correlation: Correlation,
+    peer: Arc<Peer>,
     line: Option<Line>,
     route: Option<Arc<RouteMetrics>>,
     reason: Option<&'static str>,
+    status: Option<StatusCode>,
+    end: BodyEnd,
+    _in_flight: InFlight,
 }
 
 /// What only the access line needs.
@@ -57,13 +63,40 @@ struct Line {
 }
 
 impl Observation {
-    pub(super) fn begin<B>(request: &Request<B>, logs_access: bool) -> Self {
+    /// Begins the books; settles the request's identifiers in its headers.
+    pub(super) fn begin<B>(
+        request: &mut Request<B>,
+        metrics: &Arc<ProxyMetrics>,
+        logs_access: bool,
+        peer: Arc<Peer>,
+        in_flight: InFlight,
+    ) -> Self {
+        metrics.in_flight.inc();
         let line = logs_access.then(|| Line {
             method: request.method().clone(),
             path: request.uri().path().to_owned(),
             version: request.version(),
         });
-        Self { started: Instant::now(), line, route: None, reason: None }
+        Self {
+            started: Instant::now(),
+            metrics: Arc::clone(metrics),
+            correlation: Correlation::establish(request.headers_mut()),
+            peer,
+            line,
+            route: None,
+            reason: None,
+            status: None,
+            end: BodyEnd { bytes: 0, complete: false },
+            _in_flight: in_flight,
+        }
+    }
+
+    pub(super) fn correlation(&self) -> &Correlation {
+        &self.correlation
+    }
+
+    pub(super) fn peer(&self) -> &Arc<Peer> {
+        &self.peer
     }
 
     pub(super) fn routed(&mut self, plan: &Plan) {
@@ -78,11 +111,11 @@ impl Observation {
     }
 
     /// Logs the complete text of a failure; the caller gets the same request id and less text.
-    pub(super) fn failed(&mut self, error: &ProxyError, correlation: &Correlation) {
+    pub(super) fn failed(&mut self, error: &ProxyError) {
         let reason = error.reason();
         self.reason = Some(reason);
-        let route = self.route.as_ref().map(|route| route.route.as_ref());
-        let request_id = correlation.request_id();
+        let route = self.route_name();
+        let request_id = self.correlation.request_id();
         match error {
             ProxyError::Acquire(_) | ProxyError::Forward(_) | ProxyError::Inject(_) => {
                 tracing::warn!(route, reason, request_id, %error, "request failed");
@@ -94,50 +127,61 @@ impl Observation {
     }
 
     /// Attaches the end of the books to the end of the response.
-    pub(super) fn finish(
-        self,
-        response: Response<Body>,
-        metrics: &ProxyMetrics,
-        correlation: Correlation,
-        peer: Arc<Peer>,
-        in_flight: InFlight,
-    ) -> Response<Body> {
-        if let Some(reason) = self.reason {
-            metrics.refusals.with_label_values(&[reason]).inc();
-        }
-        let counters = Arc::clone(self.route.as_ref().unwrap_or(&metrics.unrouted));
-        let running = metrics.in_flight.clone();
-        running.inc();
-        let status = response.status();
-        response.map(|body| {
-            body.observed(move |end| {
-                running.dec();
-                let class = usize::from(status.as_u16() / 100).clamp(1, 5) - 1;
-                counters.classes[class].inc();
-                counters.seconds.observe(self.started.elapsed().as_secs_f64());
-                self.log(status, end, &correlation, &peer);
-                drop(in_flight);
-            })
-        })
+    pub(super) fn finish(mut self, mut response: Response<Body>) -> Response<Body> {
+        self.correlation.mark(response.headers_mut());
+        self.status = Some(response.status());
+        response.map(|body| body.observed(move |end| self.ended(end)))
     }
 
-    fn log(&self, status: StatusCode, end: BodyEnd, correlation: &Correlation, peer: &Peer) {
+    /// The response is over; what is dropped here closes the books.
+    fn ended(mut self, end: BodyEnd) {
+        self.end = end;
+    }
+
+    fn route_name(&self) -> Option<&str> {
+        self.route.as_ref().map(|route| route.route.as_ref())
+    }
+
+    fn log(&self) {
         let Some(line) = &self.line else { return };
         tracing::info!(
             target: "vicar::access",
-            route = self.route.as_ref().map(|route| route.route.as_ref()),
+            route = self.route_name(),
             method = %line.method,
             path = line.path,
             version = ?line.version,
-            status = status.as_u16(),
+            status = self.status.map(|status| status.as_u16()),
             reason = self.reason,
-            complete = end.complete,
-            bytes = end.bytes,
-            ms = self.started.elapsed().as_micros() as f64 / 1000.0,
-            peer = peer.address().map(tracing::field::display),
-            request_id = correlation.request_id(),
-            trace_id = correlation.trace_id(),
+            complete = self.end.complete,
+            bytes = self.end.bytes,
+            ms = self.started.elapsed().as_secs_f64() * 1000.0,
+            peer = self.peer.address().map(tracing::field::display),
+            request_id = self.correlation.request_id(),
+            trace_id = self.correlation.trace_id(),
             "request"
         );
     }
 }
+
+impl Drop for Observation {
+    fn drop(&mut self) {
+        self.metrics.in_flight.dec();
+        let counters = self.route.as_ref().unwrap_or(&self.metrics.unrouted);
+        counters.seconds.observe(self.started.elapsed().as_secs_f64());
+        match self.status {
+            Some(status) => {
+                let class = usize::from(status.as_u16() / 100).clamp(1, 5) - 1;
+                counters.classes[class].inc();
+            }
+            // No answer was sent, so no class counts it; this does.
+            None => self.reason = Some(CALLER_GONE),
+        }
+        if let Some(reason) = self.reason {
+            self.metrics.refusals.with_label_values(&[reason]).inc();
+        }
+        self.log();
+    }
+}
+
+/// The caller left before there was an answer.
+const CALLER_GONE: &str = "caller_gone";

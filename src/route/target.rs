@@ -6,6 +6,7 @@
 //! differently (dot segments, encoded slashes, empty segments, …) is refused.
 
 use std::borrow::Cow;
+use std::fmt::Write as _;
 
 use http::header::HOST;
 use http::uri::Authority;
@@ -53,10 +54,8 @@ fn host<'r>(
     headers: &'r HeaderMap,
 ) -> Result<(Cow<'r, str>, Option<u16>), RouteError> {
     let mut fields = headers.get_all(HOST).iter();
-    let field = match fields.next() {
-        Some(value) => Some(value.to_str().map_err(|_| RouteError::Ambiguous("a malformed Host"))?),
-        None => None,
-    };
+    let malformed = |_| RouteError::Ambiguous("a malformed Host");
+    let field = fields.next().map(|value| value.to_str().map_err(malformed)).transpose()?;
     if fields.next().is_some() {
         return Err(RouteError::Ambiguous("more than one Host"));
     }
@@ -81,12 +80,11 @@ fn split_authority(text: &str) -> Option<(Cow<'_, str>, Option<u16>)> {
         }
         _ => (text, None),
     };
-    let valid = match host.strip_prefix('[') {
-        Some(literal) => literal.strip_suffix(']')?.parse::<std::net::Ipv6Addr>().is_ok(),
-        None => {
-            let name = |b: u8| b.is_ascii_alphanumeric() || b"-._".contains(&b);
-            !host.is_empty() && host.len() <= 255 && host.bytes().all(name)
-        }
+    let valid = if let Some(literal) = host.strip_prefix('[') {
+        literal.strip_suffix(']')?.parse::<std::net::Ipv6Addr>().is_ok()
+    } else {
+        let name = |b: u8| b.is_ascii_alphanumeric() || b"-._".contains(&b);
+        !host.is_empty() && host.len() <= 255 && host.bytes().all(name)
     };
     // The root label's dot names the same host.
     let host = host.strip_suffix('.').unwrap_or(host);
@@ -145,7 +143,10 @@ fn decode_unreserved(path: &str) -> Result<Cow<'_, str>, RouteError> {
             }
             b'-' | b'.' | b'_' | b'~' => decoded.push(char::from(byte)),
             _ if byte.is_ascii_alphanumeric() => decoded.push(char::from(byte)),
-            _ => decoded.push_str(&format!("%{byte:02X}")),
+            _ => {
+                // Writing to a String does not fail.
+                let _ = write!(decoded, "%{byte:02X}");
+            }
         }
         rest = &rest[percent + 3..];
     }

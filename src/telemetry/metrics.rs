@@ -49,13 +49,8 @@ impl Metrics {
             let vec = HistogramVec::new(opts, &[label])?;
             registry.register(Box::new(vec.clone())).map(|()| vec)
         };
-        let in_flight = IntGauge::new("vicar_requests_in_flight", "Responses being sent.")?;
+        let (in_flight, token_seconds_to_expiry) = gauges()?;
         registry.register(Box::new(in_flight.clone()))?;
-        let expiry = Opts::new(
-            "vicar_token_seconds_to_expiry",
-            "Seconds until the first of a client's cached application tokens expires; 0 for none.",
-        );
-        let token_seconds_to_expiry = IntGaugeVec::new(expiry, &["client"])?;
         registry.register(Box::new(token_seconds_to_expiry.clone()))?;
         Ok(Self {
             requests: counter(
@@ -109,6 +104,17 @@ impl Metrics {
     pub fn text(&self) -> String {
         TextEncoder::new().encode_to_string(&self.registry.gather()).unwrap_or_default()
     }
+}
+
+fn gauges() -> prometheus::Result<(IntGauge, IntGaugeVec)> {
+    let expiry = Opts::new(
+        "vicar_token_seconds_to_expiry",
+        "Seconds until the first of a client's cached application tokens expires; 0 for none.",
+    );
+    Ok((
+        IntGauge::new("vicar_requests_in_flight", "Requests being served.")?,
+        IntGaugeVec::new(expiry, &["client"])?,
+    ))
 }
 
 const SECONDS: &[f64] =

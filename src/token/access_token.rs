@@ -31,7 +31,7 @@ impl AccessToken {
         Some(Self {
             bearer,
             refresh_after: now.after(lifetime.refresh_after()),
-            use_until: now.after(lifetime.total - lifetime.margin()),
+            use_until: now.after(lifetime.total.saturating_sub(lifetime.margin())),
             expires: now.after(lifetime.total),
             cacheable: !lifetime.total.is_zero(),
         })
@@ -112,7 +112,7 @@ impl Lifetime {
     /// five minutes), drawn once, so that replicas and routes do not renew in step.
     fn refresh_after(self) -> Duration {
         let due = self.refresh_in.unwrap_or(self.total * 4 / 5);
-        due - (due / 10).min(MAX_JITTER).mul_f64(fastrand::f64())
+        due.saturating_sub((due / 10).min(MAX_JITTER).mul_f64(fastrand::f64()))
     }
 
     /// How long before expiry it is no longer handed out while a newer one can be had: 60 s, or a

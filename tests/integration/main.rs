@@ -11,6 +11,16 @@
     reason = "a test stops at the first surprise and waits by the real clock"
 )]
 
+#![allow(
+    unreachable_pub,
+    clippy::cast_possible_truncation,
+    clippy::format_collect,
+    clippy::format_push_string,
+    clippy::mod_module_files,
+    clippy::redundant_closure_for_method_calls,
+    reason = "nobody imports a test binary, and its YAML is built where it is read"
+)]
+
 mod support;
 
 mod answers;

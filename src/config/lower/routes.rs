@@ -70,7 +70,7 @@ impl Lowering<'_> {
         let keeps_host = rewrite.as_ref().is_some_and(|r| r.host != HostPolicy::Upstream);
         let upstream = self.upstream(
             yaml.upstream,
-            super::upstreams::Use { connect: yaml.timeouts.connect.0, carries_token, keeps_host },
+            &super::upstreams::Use { connect: yaml.timeouts.connect.0, carries_token, keeps_host },
             &format!("{path}.upstream"),
             upstreams,
         );
@@ -237,9 +237,8 @@ impl Lowering<'_> {
         let injector = Injector::new(header.clone(), &yaml.scheme).map_err(|_| "not a scheme");
         let injector = self.accept(&format!("{path}.scheme"), injector, "")?;
         let existing = match (token, yaml.existing) {
-            (Some(TokenSource::Passthrough), _) => Existing::Keep,
+            (Some(TokenSource::Passthrough), _) | (_, ExistingYaml::Keep) => Existing::Keep,
             (_, ExistingYaml::Replace) => Existing::Replace,
-            (_, ExistingYaml::Keep) => Existing::Keep,
             (_, ExistingYaml::Reject) => Existing::Reject,
         };
         if matches!(token, Some(TokenSource::Strip)) && existing == Existing::Keep {

@@ -9,14 +9,11 @@ impl Lowering<'_> {
     pub(super) fn secret(&mut self, reference: SecretRef, path: &str) -> Option<SecretSource> {
         let source = match reference {
             SecretRef::File(file) => SecretSource::file(file),
-            SecretRef::Env(name) => match (self.lookup)(&name).filter(|value| !value.is_empty()) {
-                Some(value) => fixed(format!("env {name}"), value),
-                None => {
-                    let what = format!("the environment variable {name} is not set or empty");
-                    self.problem(path, what, "");
-                    return None;
-                }
-            },
+            SecretRef::Env(name) => {
+                let value = (self.lookup)(&name).filter(|value| !value.is_empty());
+                let unset = format!("the environment variable {name} is not set or empty");
+                fixed(format!("env {name}"), self.accept(path, value.ok_or(unset), "")?)
+            }
             SecretRef::DangerInline(value) => fixed("danger_inline".to_owned(), value),
         };
         let hint = "the file must exist and be readable by the user Vicar runs as";

@@ -26,7 +26,7 @@ impl Lowering<'_> {
     pub(super) fn upstream(
         &mut self,
         yaml: UpstreamYaml,
-        usage: Use,
+        usage: &Use,
         path: &str,
         known: &mut Known,
     ) -> Option<Arc<Upstream>> {
@@ -51,7 +51,7 @@ impl Lowering<'_> {
         if let Some(upstream) = known.get(&identity) {
             return Some(Arc::clone(upstream));
         }
-        let upstream = Arc::new(self.new_upstream(settings, &url, &usage, path)?);
+        let upstream = Arc::new(self.new_upstream(settings, &url, usage, path)?);
         known.insert(identity, Arc::clone(&upstream));
         Some(upstream)
     }
@@ -63,7 +63,7 @@ impl Lowering<'_> {
         usage: &Use,
         path: &str,
     ) -> Option<Upstream> {
-        let proxy = self.upstream_proxy(&settings.proxy, url, &format!("{path}.proxy"))?;
+        let proxy = self.upstream_proxy(&settings.proxy, url, &format!("{path}.proxy"));
         let tls = if url.scheme() == "https" {
             let ca = settings.ca.as_ref().map(|ca| ca.file.as_str());
             let roots = self.roots(ca, &format!("{path}.ca"))?;
@@ -112,17 +112,11 @@ impl Lowering<'_> {
         None
     }
 
-    /// The proxy on the way to `url`: as configured, else as the environment says. The outer option
-    /// is empty after a problem.
-    fn upstream_proxy(
-        &mut self,
-        text: &str,
-        url: &Url,
-        path: &str,
-    ) -> Option<Option<ProxyAddress>> {
+    /// The proxy on the way to `url`: as configured, else as the environment says.
+    fn upstream_proxy(&mut self, text: &str, url: &Url, path: &str) -> Option<ProxyAddress> {
         let matcher = match text {
-            "none" => return Some(None),
-            "environment" if tls::is_loopback(url) => return Some(None),
+            "none" => return None,
+            "environment" if tls::is_loopback(url) => return None,
             "environment" => {
                 let variable = |names: [&str; 2]| names.iter().find_map(|name| (self.lookup)(name));
                 Matcher::builder()
@@ -132,21 +126,15 @@ impl Lowering<'_> {
                     .no(variable(["no_proxy", "NO_PROXY"]).unwrap_or_default())
                     .build()
             }
-            explicit => {
-                let proxy = self.proxy_url(explicit, path)?;
-                Matcher::builder().all(proxy.as_str()).build()
-            }
+            explicit => Matcher::builder().all(self.proxy_url(explicit, path)?.as_str()).build(),
         };
         let uri = self.accept(path, url.as_str().parse::<http::Uri>(), "")?;
-        let Some(intercept) = matcher.intercept(&uri) else { return Some(None) };
+        let intercept = matcher.intercept(&uri)?;
         if intercept.uri().scheme_str() != Some("http") {
             let what = "only proxies spoken to over http are supported";
             self.problem(path, what, "set `proxy: none` or `proxy: http://host:port`");
-            return None;
         }
-        Some(Some(ProxyAddress {
-            uri: intercept.uri().clone(),
-            authorization: intercept.basic_auth().cloned(),
-        }))
+        let authorization = intercept.basic_auth().cloned();
+        Some(ProxyAddress { uri: intercept.uri().clone(), authorization })
     }
 }

@@ -27,13 +27,13 @@ pub(in crate::config) struct ClientYaml {
 pub(in crate::config) struct AuthorityYaml {
     /// Microsoft Entra ID.
     pub(in crate::config) entra: Option<EntraYaml>,
-    /// Any OpenID Connect or OAuth 2.0 server that publishes metadata.
+    /// Any `OpenID` Connect or OAuth 2.0 server that publishes metadata.
     pub(in crate::config) oidc: Option<OidcYaml>,
     /// The token endpoint's address, without discovery.
     pub(in crate::config) token_endpoint: Option<String>,
     /// Roots to trust besides the system's.
     pub(in crate::config) ca: Option<FileRef>,
-    /// environment (`https_proxy`, `no_proxy`), none, or http://host:port.
+    /// environment (`https_proxy`, `no_proxy`), none, or `http://host:port`.
     #[serde(default = "environment")]
     pub(in crate::config) proxy: String,
     /// Limits on one token request.
@@ -50,7 +50,7 @@ pub(in crate::config) struct EntraYaml {
     /// Which cloud the tenant lives in.
     #[serde(default)]
     pub(in crate::config) cloud: CloudYaml,
-    /// Another Entra-compatible host, https://host.
+    /// Another Entra-compatible host, `https://host`.
     pub(in crate::config) instance: Option<String>,
 }
 
@@ -94,6 +94,7 @@ impl Default for AuthorityTimeoutsYaml {
 /// How Vicar proves itself to the authority.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
+#[allow(clippy::enum_variant_names, reason = "the names registered for these methods")]
 pub(in crate::config) enum CredentialYaml {
     /// A secret, sent by the method the authority prefers.
     ClientSecret(SecretRef),

@@ -10,7 +10,7 @@ use crate::config::units::{DurationYaml, SizeYaml};
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(in crate::config) struct ListenerYaml {
-    /// IP:PORT, or unix:/path.
+    /// `IP:PORT`, or `unix:/path`.
     pub(in crate::config) address: String,
     /// What callers may ask of it.
     #[serde(default)]

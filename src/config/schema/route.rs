@@ -186,7 +186,7 @@ pub(in crate::config) enum UpstreamYaml {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(in crate::config) struct UpstreamSettingsYaml {
-    /// http://host or https://host, with a port and a path if need be.
+    /// `http://host` or `https://host`, with a port and a path if need be.
     pub(in crate::config) url: String,
     /// The HTTP version towards the upstream.
     #[serde(default)]
@@ -195,7 +195,7 @@ pub(in crate::config) struct UpstreamSettingsYaml {
     pub(in crate::config) ca: Option<FileRef>,
     /// A certificate to present to the upstream.
     pub(in crate::config) client_certificate: Option<ClientCertificateYaml>,
-    /// environment (`https_proxy`, `http_proxy`, `no_proxy`), none, or http://host:port.
+    /// environment (`https_proxy`, `http_proxy`, `no_proxy`), none, or `http://host:port`.
     #[serde(default = "environment")]
     pub(in crate::config) proxy: String,
     /// Idle connections kept warm per worker.
@@ -204,7 +204,7 @@ pub(in crate::config) struct UpstreamSettingsYaml {
     /// How long one is kept.
     #[serde(default = "idle_timeout")]
     pub(in crate::config) idle_timeout: DurationYaml,
-    /// Allow a token over http:// to a host that is not this one.
+    /// Allow a token over plain HTTP to a host that is not this one.
     #[serde(default)]
     pub(in crate::config) danger_plaintext_upstream: bool,
 }

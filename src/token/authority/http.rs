@@ -62,7 +62,7 @@ impl AuthorityHttp {
             Proxy::Environment => builder,
             Proxy::None => builder.no_proxy(),
             Proxy::Url(url) => {
-                let proxy = reqwest::Proxy::all(url.as_str()).map_err(|e| without_url(e))?;
+                let proxy = reqwest::Proxy::all(url.as_str()).map_err(without_url)?;
                 builder.proxy(proxy)
             }
         };

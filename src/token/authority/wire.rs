@@ -92,10 +92,19 @@ fn success(body: &[u8]) -> Result<TokenResponse, AcquireError> {
             "an `access_token` that is empty, too long or not of token characters",
         ));
     }
-    let expires_in = seconds(&body.expires_in).ok_or(unusable("a senseless `expires_in`"))?;
+    let expires_in =
+        seconds(&body.expires_in).map_err(|Nonsense| unusable("a senseless `expires_in`"))?;
     // Advice only: when it makes no sense the token is still good.
-    let refresh_in = seconds(&body.refresh_in).flatten();
+    let refresh_in = seconds(&body.refresh_in).ok().flatten();
     Ok(TokenResponse { access_token: body.access_token, expires_in, refresh_in })
+}
+
+impl fmt::Debug for TokenResponse {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TokenResponse")
+            .field("expires_in", &self.expires_in)
+            .finish_non_exhaustive()
+    }
 }
 
 impl TokenResponse {
@@ -124,34 +133,33 @@ impl ErrorBody {
             .take(8)
             .map(|code| format!("AADSTS{code}"))
             .collect();
-        let mut details = String::new();
-        if !codes.is_empty() {
-            details.push_str(&format!(", {}", codes.join(" ")));
-        }
-        for (name, id) in [("correlation id", &self.correlation_id), ("trace id", &self.trace_id)] {
-            if let Some(id) = id.as_str().filter(|id| is_uuid(id)) {
-                details.push_str(&format!(", {name} {id}"));
-            }
-        }
+        let ids = [("correlation id", &self.correlation_id), ("trace id", &self.trace_id)];
+        let ids = ids.into_iter().filter_map(|(name, id)| Some((name, id.as_str()?)));
+        let ids = ids.filter(|(_, id)| is_uuid(id)).map(|(name, id)| format!("{name} {id}"));
+        let details: String =
+            codes.into_iter().chain(ids).map(|part| [", ", &part].concat()).collect();
         (!details.is_empty()).then_some(details)
     }
 }
 
-/// A lifetime in whole seconds: a number or a numeric string, fractions floored. The outer option
-/// is empty for nonsense, the inner one for absence.
+/// A number that is none, or a wrong type.
+struct Nonsense;
+
+/// A lifetime in whole seconds: a number or a numeric string, fractions floored; nothing for absence.
 #[allow(
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
     reason = "checked; `as` saturates"
 )]
-fn seconds(value: &Value) -> Option<Option<u64>> {
+fn seconds(value: &Value) -> Result<Option<u64>, Nonsense> {
     let number = match value {
-        Value::Null => return Some(None),
-        Value::Number(number) => number.as_f64()?,
-        Value::String(text) => text.trim().parse::<f64>().ok()?,
-        _ => return None,
+        Value::Null => return Ok(None),
+        Value::Number(number) => number.as_f64(),
+        Value::String(text) => text.trim().parse::<f64>().ok(),
+        _ => None,
     };
-    (number.is_finite() && number >= 0.0).then_some(Some(number as u64))
+    let sensible = number.filter(|number| number.is_finite() && *number >= 0.0);
+    sensible.map(|number| Some(number as u64)).ok_or(Nonsense)
 }
 
 /// RFC 6750 section 2.1.
@@ -174,7 +182,7 @@ fn jwt_exp(token: &str) -> Option<u64> {
     }
     let payload = token.split('.').nth(1)?;
     let claims: Claims = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(payload).ok()?).ok()?;
-    seconds(&Value::from(claims.exp))?
+    seconds(&Value::from(claims.exp)).ok().flatten()
 }
 
 /// `error` codes we know; anything else has no name here, since its text is not ours.

@@ -86,7 +86,7 @@ pub fn yaml(authority: &str, credential: &str, routes: &str) -> String {
 }
 
 fn indented(routes: &str) -> String {
-    routes.lines().map(|line| format!("  {line}\n")).collect()
+    routes.lines().map(|line| ["  ", line, "\n"].concat()).collect()
 }
 
 /// Everything a route needs but its upstream.
