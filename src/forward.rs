@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use http::header::{HOST, HeaderValue, VIA};
+use http::header::{COOKIE, HOST, HeaderValue, VIA};
 use http::{Request, Response, StatusCode, Version};
 use http_body::Body as _;
 use hyper::body::Incoming;
@@ -106,6 +106,7 @@ impl Forwarder {
         let OutboundRequest { mut parts, body, upgrade } = outbound;
         let callers_side = upgrade.as_ref().and_then(|_| parts.extensions.remove::<OnUpgrade>());
         let callers_host = callers_host(&parts);
+        join_cookies(&mut parts.headers);
         append_via(&mut parts.headers, parts.version);
         self.forwarded.apply(&mut parts.headers, peer, callers_host.as_ref());
         let uri = self.rewrite.target(self.client.upstream(), &parts.uri, path);
@@ -201,6 +202,18 @@ fn callers_host(parts: &http::request::Parts) -> Option<HeaderValue> {
     match parts.uri.authority() {
         Some(authority) => HeaderValue::try_from(authority.as_str()).ok(),
         None => parts.headers.get(HOST).cloned(),
+    }
+}
+
+/// HTTP/2 lets callers split Cookie into pieces; elsewhere there is one field (RFC 9113 section 8.2.3).
+fn join_cookies(headers: &mut http::HeaderMap) {
+    let crumbs: Vec<&[u8]> = headers.get_all(COOKIE).iter().map(HeaderValue::as_bytes).collect();
+    if crumbs.len() < 2 {
+        return;
+    }
+    // The parts came from header values, so the whole is one too.
+    if let Ok(whole) = HeaderValue::from_bytes(&crumbs.join(&b"; "[..])) {
+        headers.insert(COOKIE, whole);
     }
 }
 

@@ -139,7 +139,7 @@ async fn redirects_and_errors_of_the_upstream_are_answers_like_any_other() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn http_versions_are_converted_up_and_down() {
     for (protocol, version) in [("http1", Version::HTTP_11), ("http2", Version::HTTP_2)] {
         let upstream = Upstream::start().await;
@@ -159,6 +159,8 @@ async fn http_versions_are_converted_up_and_down() {
                 .build_http::<Full<bytes::Bytes>>();
         let request = http::Request::post(format!("http://{}/b?c", vicar.address()))
             .header("te", "trailers")
+            .header("cookie", "a=b")
+            .header("cookie", "c=d")
             .body(Full::from("body"))
             .expect("a request");
         let response = client.request(request).await.expect("a response");
@@ -173,6 +175,7 @@ async fn http_versions_are_converted_up_and_down() {
         );
         assert!(seen.target.ends_with("/b?c"), "{}", seen.target);
         assert_eq!(seen.values("te"), ["trailers"]);
+        assert_eq!(seen.values("cookie"), ["a=b; c=d"]);
         assert_eq!(seen.values("via"), ["2 vicar"]);
     }
 }

@@ -72,7 +72,7 @@ async fn trailers_pass_in_both_directions() {
     assert_eq!(reply.body, "cdx-end: 9\r\n");
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn large_binary_bodies_arrive_unchanged() {
     let upstream = Upstream::answering(|seen| http::Response::new(seen.body.clone().into())).await;
     let route =
