@@ -6,12 +6,16 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::HeaderMap;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use hyper::body::Incoming;
+use tokio::sync::Notify;
 use tokio::time::{Instant, Sleep};
 
 /// A request or response body.
@@ -20,6 +24,59 @@ pub struct Body {
     source: Source,
     silence: Option<SilenceLimit>,
     ending: Option<Ending>,
+    trailers: Option<TrailerFilter>,
+    progress: Option<Arc<Progress>>,
+}
+
+/// Decides what of a body's trailers goes on.
+struct TrailerFilter(Box<dyn FnMut(&mut HeaderMap) + Send>);
+
+/// How far a body has come, for whoever waits beside it.
+#[derive(Debug, Default)]
+pub struct Progress {
+    frames: AtomicU64,
+    state: AtomicU8,
+    ended: Notify,
+}
+
+impl Progress {
+    /// Frames handed on so far.
+    pub fn frames(&self) -> u64 {
+        self.frames.load(Ordering::Acquire)
+    }
+
+    /// How it ended, if it has.
+    pub fn end(&self) -> Option<BodyEndState> {
+        match self.state.load(Ordering::Acquire) {
+            0 => None,
+            1 => Some(BodyEndState::Complete),
+            _ => Some(BodyEndState::Broken),
+        }
+    }
+
+    /// Resolves when it has ended.
+    pub async fn ended(&self) {
+        while self.end().is_none() {
+            self.ended.notified().await;
+        }
+    }
+
+    fn finish(&self, complete: bool) {
+        let state = if complete { 1 } else { 2 };
+        if self.state.compare_exchange(0, state, Ordering::AcqRel, Ordering::Acquire).is_ok() {
+            // One waiter at most, and the permit stays for one that comes later.
+            self.ended.notify_one();
+        }
+    }
+}
+
+/// How a body ended, as [`Progress`] tells it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BodyEndState {
+    /// Its sender broke off, fell silent, or its reader went away.
+    Broken,
+    /// Its last byte was handed on.
+    Complete,
 }
 
 #[derive(Debug)]
@@ -34,14 +91,37 @@ impl Body {
     pub fn full(bytes: impl Into<Bytes>) -> Self {
         let bytes = bytes.into();
         let source = Source::Full((!bytes.is_empty()).then_some(bytes));
-        Self { source, silence: None, ending: None }
+        Self { source, silence: None, ending: None, trailers: None, progress: None }
     }
 
     /// A body that arrives from a peer, which may be silent for `limit` at most.
     #[must_use]
     pub fn streaming(incoming: Incoming, limit: Duration) -> Self {
         let silence = Some(SilenceLimit { limit, last: None, timer: None });
-        Self { source: Source::Stream(incoming), silence, ending: None }
+        Self {
+            source: Source::Stream(incoming),
+            silence,
+            ending: None,
+            trailers: None,
+            progress: None,
+        }
+    }
+
+    /// Lets `filter` take away trailers before they go on.
+    #[must_use]
+    pub fn filtering_trailers(
+        mut self,
+        filter: impl FnMut(&mut HeaderMap) + Send + 'static,
+    ) -> Self {
+        self.trailers = Some(TrailerFilter(Box::new(filter)));
+        self
+    }
+
+    /// Tells `progress` how far it has come.
+    #[must_use]
+    pub fn reporting_to(mut self, progress: Arc<Progress>) -> Self {
+        self.progress = Some(progress);
+        self
     }
 
     /// Calls `observer` once, when the last byte was handed on or the body was dropped before it.
@@ -92,9 +172,16 @@ impl HttpBody for Body {
         let polled = Pin::new(stream).poll_frame(context);
         if let (Poll::Pending, Some(silence)) = (&polled, &mut this.silence) {
             ready!(silence.poll_expired(context));
-            return Poll::Ready(Some(Err(BodyError::Silent(silence.limit))));
+            let frame = Some(Err(BodyError::Silent(silence.limit)));
+            this.note(frame.as_ref());
+            return Poll::Ready(frame);
         }
-        let frame = ready!(polled).map(|frame| frame.map_err(BodyError::Broken));
+        let mut frame = ready!(polled).map(|frame| frame.map_err(BodyError::Broken));
+        if let (Some(Ok(frame)), Some(TrailerFilter(filter))) = (&mut frame, &mut this.trailers)
+            && let Some(trailers) = frame.trailers_mut()
+        {
+            filter(trailers);
+        }
         if let Some(silence) = &mut this.silence {
             silence.last = None;
         }
@@ -122,6 +209,15 @@ impl HttpBody for Body {
 impl Body {
     /// Keeps the observer's books: bytes so far, and the end when this frame is the last.
     fn note(&mut self, frame: Option<&Result<Frame<Bytes>, BodyError>>) {
+        if let Some(progress) = &self.progress {
+            match frame {
+                Some(Ok(_)) => {
+                    progress.frames.fetch_add(1, Ordering::AcqRel);
+                }
+                Some(Err(_)) => progress.finish(false),
+                None => progress.finish(true),
+            }
+        }
         let Some(ending) = &mut self.ending else { return };
         match frame {
             Some(Ok(frame)) => ending.bytes += frame.data_ref().map_or(0, |data| data.len() as u64),
@@ -135,6 +231,9 @@ impl Drop for Body {
     fn drop(&mut self) {
         // hyper stops polling once `is_end_stream` holds, so that the closing `None` is never seen.
         let complete = self.is_end_stream();
+        if let Some(progress) = &self.progress {
+            progress.finish(complete);
+        }
         if let Some(ending) = &mut self.ending {
             ending.report(complete);
         }
@@ -171,6 +270,12 @@ impl Ending {
         if let Some(observer) = self.observer.take() {
             observer(BodyEnd { bytes: self.bytes, complete });
         }
+    }
+}
+
+impl std::fmt::Debug for TrailerFilter {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("TrailerFilter")
     }
 }
 

@@ -95,8 +95,8 @@ async fn until_told_to_stop() -> std::io::Result<()> {
             _ = terminate.recv() => return Ok(()),
             _ = interrupt.recv() => return Ok(()),
             _ = hangup.recv() => {
-                tracing::warn!("SIGHUP: secrets and certificates are re-read anyway; \
-                    a changed configuration file needs a restart in this version");
+                tracing::warn!("SIGHUP: secrets and listener certificates are re-read \
+                    anyway; a changed configuration file needs a restart in this version");
             }
         }
     }

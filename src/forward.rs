@@ -12,16 +12,15 @@ mod upstream;
 
 use std::error::Error as StdError;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use http::header::{COOKIE, HOST, HeaderValue, VIA};
+use http::header::{CONTENT_LENGTH, COOKIE, HOST, HeaderValue, TRANSFER_ENCODING, VIA};
 use http::{Request, Response, StatusCode, Version};
 use http_body::Body as _;
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
 
-use crate::body::{Body, BodyError};
+use crate::body::{Body, BodyEndState, BodyError, Progress};
 use crate::drain::DrainWatch;
 use crate::inject::{OutboundRequest, strip_connection_fields};
 use crate::listener::Peer;
@@ -115,8 +114,17 @@ impl Forwarder {
             upgrade::ask(&mut parts.headers, upgrade);
         }
 
-        let uploaded = Arc::new(AtomicBool::new(body.is_end_stream()));
-        let mut request = Request::new(watch_upload(body, &uploaded));
+        // hyper sends no body with a GET of unknown length unless it is told that there is one.
+        if !body.is_end_stream() && !parts.headers.contains_key(CONTENT_LENGTH) {
+            let chunked = HeaderValue::from_static("chunked");
+            parts.headers.insert(TRANSFER_ENCODING, chunked);
+        }
+        let upload = (!body.is_end_stream()).then(|| Arc::new(Progress::default()));
+        let body = match &upload {
+            Some(upload) => body.reporting_to(Arc::clone(upload)),
+            None => body,
+        };
+        let mut request = Request::new(body);
         *request.method_mut() = parts.method;
         *request.uri_mut() = uri.map_err(|_| ForwardError::Target)?;
         *request.headers_mut() = parts.headers;
@@ -124,27 +132,39 @@ impl Forwarder {
         // still says HTTP/2 on an HTTP/1.1 connection.
         *request.version_mut() = Version::HTTP_11;
 
-        let response = self.response(request, upgrade.is_some(), &uploaded).await?;
-        Ok(self.inward(response, callers_side, drain))
+        let response = self.response(request, upgrade.is_some(), upload.as_deref()).await?;
+        self.inward(response, callers_side, drain)
     }
 
-    /// Waits for the response head; while the request is still going out, the limit does not count.
+    /// Waits for the response head: while the request goes out as long as it makes progress, then
+    /// for the response limit.
     async fn response(
         &self,
         request: Request<Body>,
         is_upgrade: bool,
-        uploaded: &AtomicBool,
+        upload: Option<&Progress>,
     ) -> Result<Response<Incoming>, ForwardError> {
-        let limit = self.timeouts.response;
         let mut response = self.client.request(request, is_upgrade);
-        loop {
-            match tokio::time::timeout(limit, &mut response).await {
-                Ok(result) => return result.map_err(|error| blame(&error)),
-                Err(_) if uploaded.load(Ordering::Acquire) => {
-                    return Err(ForwardError::Timeout(limit));
+        if let Some(upload) = upload {
+            loop {
+                let seen = upload.frames();
+                tokio::select! {
+                    biased;
+                    answer = &mut response => return answer.map_err(|error| blame(&error, Some(upload))),
+                    () = upload.ended() => break,
+                    () = tokio::time::sleep(self.timeouts.idle) => {
+                        // The upstream takes nothing, or the caller's silence is about to end it.
+                        if upload.end().is_none() && upload.frames() == seen {
+                            return Err(ForwardError::Timeout(self.timeouts.idle));
+                        }
+                    }
                 }
-                Err(_) => {}
             }
+        }
+        let limit = self.timeouts.response;
+        match tokio::time::timeout(limit, response).await {
+            Ok(answer) => answer.map_err(|error| blame(&error, upload)),
+            Err(_) => Err(ForwardError::Timeout(limit)),
         }
     }
 
@@ -154,7 +174,7 @@ impl Forwarder {
         response: Response<Incoming>,
         callers_side: Option<OnUpgrade>,
         drain: &DrainWatch,
-    ) -> Response<Body> {
+    ) -> Result<Response<Body>, ForwardError> {
         let (mut parts, body) = response.into_parts();
         let switched = strip_connection_fields(&mut parts.headers, Version::HTTP_11);
         let upstreams_side = parts.extensions.remove::<OnUpgrade>();
@@ -165,20 +185,21 @@ impl Forwarder {
             {
                 upgrade::ask(&mut parts.headers, &protocol);
                 upgrade::tunnel(caller, upstream, drain.clone());
-                return Response::from_parts(parts, Body::full(""));
+                return Ok(Response::from_parts(parts, Body::full("")));
             }
-            // Nobody asked to switch, or to something we do not tunnel.
-            parts.status = StatusCode::BAD_GATEWAY;
+            return Err(ForwardError::Broken("it switched protocols unasked".to_owned()));
         }
         append_via(&mut parts.headers, parts.version);
-        Response::from_parts(parts, Body::streaming(body, self.timeouts.idle))
+        Ok(Response::from_parts(parts, Body::streaming(body, self.timeouts.idle)))
     }
 }
 
 /// Finds out whose fault a failure is.
-fn blame(error: &hyper_util::client::legacy::Error) -> ForwardError {
+fn blame(error: &hyper_util::client::legacy::Error, upload: Option<&Progress>) -> ForwardError {
     let text = describe(error);
-    if find::<BodyError>(error).is_some() {
+    // Over HTTP/2 the caller's failure comes back as a mere reset, without its cause.
+    let callers_end = upload.and_then(Progress::end);
+    if find::<BodyError>(error).is_some() || callers_end == Some(BodyEndState::Broken) {
         ForwardError::CallerBody(text)
     } else if let Some(timeout) = find::<connect::ConnectTimedOut>(error) {
         ForwardError::ConnectTimeout(timeout.0)
@@ -187,14 +208,6 @@ fn blame(error: &hyper_util::client::legacy::Error) -> ForwardError {
     } else {
         ForwardError::Broken(text)
     }
-}
-
-fn watch_upload(body: Body, uploaded: &Arc<AtomicBool>) -> Body {
-    if body.is_end_stream() {
-        return body;
-    }
-    let uploaded = Arc::clone(uploaded);
-    body.observed(move |_| uploaded.store(true, Ordering::Release))
 }
 
 /// The host the caller asked for, wherever its HTTP version puts it.

@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use http::header::{AUTHORIZATION, HeaderName, HeaderValue};
 use http::request::Parts;
+use http_body::Body as _;
 
 use crate::body::Body;
 use crate::token::AccessToken;
@@ -100,6 +101,7 @@ impl Injector {
                 parts.headers.insert(self.header.clone(), self.value(token)?);
             }
         }
+        let body = if body.is_end_stream() { body } else { self.without_our_fields(body) };
         Ok(OutboundRequest { parts, body, upgrade })
     }
 
@@ -109,6 +111,16 @@ impl Injector {
         if self.header != AUTHORIZATION {
             parts.headers.remove(&self.header);
         }
+    }
+
+    /// Trailers are fields too: none may pose as a credential or as ours.
+    fn without_our_fields(&self, body: Body) -> Body {
+        let header = self.header.clone();
+        body.filtering_trailers(move |trailers| {
+            trailers.remove(&header);
+            trailers.remove(AUTHORIZATION);
+            hop_by_hop::strip_from_trailers(trailers);
+        })
     }
 
     fn value(&self, token: &AccessToken) -> Result<HeaderValue, InjectError> {

@@ -11,6 +11,7 @@ mod stream;
 mod tls;
 
 use std::future::Future;
+use std::io::ErrorKind;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -94,6 +95,14 @@ impl<S: Serve> Listener<S> {
         let (stream, address) = loop {
             match acceptor.accept().await {
                 Ok(accepted) => break accepted,
+                // That connection's own fault; the next one may be fine.
+                Err(error)
+                    if matches!(
+                        error.kind(),
+                        ErrorKind::ConnectionAborted
+                            | ErrorKind::ConnectionReset
+                            | ErrorKind::Interrupted
+                    ) => {}
                 Err(error) => {
                     tracing::warn!(listener = %self.name, %error, "cannot accept a connection");
                     tokio::time::sleep(PAUSE_AFTER_ERROR).await;

@@ -5,6 +5,7 @@
 
 mod clients;
 mod listeners;
+mod proxies;
 mod routes;
 mod secrets;
 mod tls;
@@ -32,6 +33,9 @@ pub(super) fn lower(
 ) -> Result<Config, Vec<Problem>> {
     let mut lowering = Lowering { tree, lookup, problems: Vec::new(), clients: BTreeMap::new() };
     lowering.clients(yaml.clients);
+    if matches!(yaml.runtime.workers, WorkersYaml::Count(0)) {
+        lowering.problem("runtime.workers", "no worker would carry traffic", "auto, or 1 and more");
+    }
     let admin = lowering.admin(&yaml.admin);
     let listeners = lowering.listeners(yaml.listeners, yaml.routes);
     let config = Config {
@@ -71,7 +75,7 @@ fn runtime(yaml: &RuntimeYaml) -> Runtime {
     let available = std::thread::available_parallelism().map_or(1, usize::from);
     Runtime {
         workers: match yaml.workers {
-            WorkersYaml::Count(count) => usize::from(count.max(1)),
+            WorkersYaml::Count(count) => usize::from(count),
             WorkersYaml::Auto => available.min(MAX_AUTO_WORKERS),
         },
         layout: match yaml.layout {

@@ -173,7 +173,7 @@ impl Default for AdminYaml {
 }
 
 /// A reference to a secret; the secret itself never stands in the file.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[derive(Clone, Deserialize, Eq, Hash, JsonSchema, PartialEq)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum SecretRef {
     /// A file that holds it; read again when it is needed.
@@ -184,8 +184,18 @@ pub(super) enum SecretRef {
     DangerInline(String),
 }
 
+impl std::fmt::Debug for SecretRef {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::File(path) => f.debug_tuple("File").field(path).finish(),
+            Self::Env(name) => f.debug_tuple("Env").field(name).finish(),
+            Self::DangerInline(_) => f.write_str("DangerInline([secret])"),
+        }
+    }
+}
+
 /// A reference to something public that is read from a file.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Deserialize, Eq, Hash, JsonSchema, PartialEq)]
 #[serde(deny_unknown_fields)]
 pub(super) struct FileRef {
     /// The file's path; read again when it changes.

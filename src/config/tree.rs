@@ -134,7 +134,7 @@ impl Builder {
         let Some(Open { position, anchor, content }) = self.stack.pop() else { return Ok(()) };
         let value = match content {
             OpenContent::List(items) => Value::List(items),
-            OpenContent::Map { entries, .. } => Value::Map(merge(entries)),
+            OpenContent::Map { entries, .. } => Value::Map(merge(entries, &mut self.problems)),
         };
         self.finish(Node { position, value }, anchor)
     }
@@ -173,7 +173,7 @@ impl Builder {
 }
 
 /// Applies `<<: *other`: keys of the named mappings that this one does not have itself.
-fn merge(entries: Vec<Entry>) -> Vec<Entry> {
+fn merge(entries: Vec<Entry>, problems: &mut Vec<Problem>) -> Vec<Entry> {
     let (merges, mut entries): (Vec<_>, Vec<_>) = entries.into_iter().partition(|e| e.key == MERGE);
     for source in merges {
         let maps = match source.node.value {
@@ -181,7 +181,15 @@ fn merge(entries: Vec<Entry>) -> Vec<Entry> {
             _ => vec![source.node],
         };
         for map in maps {
-            let Value::Map(inherited) = map.value else { continue };
+            let Value::Map(inherited) = map.value else {
+                let what = "`<<` merges mappings, and this is none";
+                problems.push(problem(
+                    map.position,
+                    what,
+                    "name an anchor of a mapping: <<: *defaults",
+                ));
+                continue;
+            };
             for entry in inherited {
                 if entries.iter().all(|own| own.key != entry.key) {
                     entries.push(entry);

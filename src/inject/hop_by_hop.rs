@@ -36,6 +36,16 @@ pub fn strip_connection_fields(headers: &mut HeaderMap, version: Version) -> Opt
     upgrade
 }
 
+/// Removes from trailers what may only stand in a head, or is an identity that Vicar writes.
+pub(super) fn strip_from_trailers(trailers: &mut HeaderMap) {
+    for name in &CONNECTION_FIELDS {
+        trailers.remove(name);
+    }
+    for name in END_TO_END {
+        trailers.remove(*name);
+    }
+}
+
 /// Whether `name` belongs to a connection.
 pub(super) fn is_connection_field(name: &HeaderName) -> bool {
     CONNECTION_FIELDS.contains(name)

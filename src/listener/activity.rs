@@ -22,6 +22,9 @@ pub(super) struct Activity {
     /// Milliseconds after `opened` when the last request ended.
     idle_since: AtomicU64,
     is_http2: AtomicBool,
+    has_begun: AtomicBool,
+    /// Milliseconds after `opened`, plus one, since when the peer takes no bytes; 0 when it does.
+    blocked_since: AtomicU64,
 }
 
 /// What the watchman should do about a connection.
@@ -31,7 +34,7 @@ pub(super) enum Verdict {
     Fine,
     /// Close it politely: nothing has happened for long.
     Idle,
-    /// Drop it: a request head that does not end.
+    /// Drop it: a request head that does not end, or a peer that takes nothing of its response.
     Stalled,
 }
 
@@ -43,6 +46,8 @@ impl Activity {
             head_since: AtomicU64::new(0),
             idle_since: AtomicU64::new(0),
             is_http2: AtomicBool::new(false),
+            has_begun: AtomicBool::new(false),
+            blocked_since: AtomicU64::new(0),
         })
     }
 
@@ -54,10 +59,14 @@ impl Activity {
     }
 
     pub(super) fn verdict(&self, header: Duration, idle: Duration) -> Verdict {
+        let now = self.now();
+        let blocked_since = self.blocked_since.load(Relaxed);
+        if blocked_since > 0 && now.saturating_sub(blocked_since) >= millis(idle) {
+            return Verdict::Stalled;
+        }
         if self.in_flight.load(Relaxed) > 0 {
             return Verdict::Fine;
         }
-        let now = self.now();
         let head_since = self.head_since.load(Relaxed);
         let in_head = head_since > 0 && !self.is_http2.load(Relaxed);
         if in_head && now.saturating_sub(head_since) >= millis(header) {
@@ -67,13 +76,29 @@ impl Activity {
         if idle_for >= millis(idle) { Verdict::Idle } else { Verdict::Fine }
     }
 
+    /// Whether the peer has sent anything yet.
+    pub(super) fn has_begun(&self) -> bool {
+        self.has_begun.load(Relaxed)
+    }
+
     fn bytes_arrived(&self, bytes: &[u8]) {
+        self.has_begun.store(true, Relaxed);
         if self.in_flight.load(Relaxed) == 0 && self.head_since.load(Relaxed) == 0 {
             // An HTTP/2 connection has bytes of its own between requests.
             if bytes.starts_with(b"PRI ") {
                 self.is_http2.store(true, Relaxed);
             }
             self.head_since.store(self.now() + 1, Relaxed);
+        }
+    }
+
+    /// Notes whether the peer takes the bytes it is sent.
+    fn written<T>(&self, polled: &Poll<T>) {
+        let blocked = self.blocked_since.load(Relaxed) > 0;
+        match polled {
+            Poll::Pending if !blocked => self.blocked_since.store(self.now() + 1, Relaxed),
+            Poll::Ready(_) if blocked => self.blocked_since.store(0, Relaxed),
+            _ => {}
         }
     }
 
@@ -129,14 +154,18 @@ impl<I: AsyncWrite + Unpin> AsyncWrite for Watched<I> {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<std::io::Result<usize>> {
-        Pin::new(&mut self.inner).poll_write(context, bytes)
+        let polled = Pin::new(&mut self.inner).poll_write(context, bytes);
+        self.activity.written(&polled);
+        polled
     }
 
     fn poll_flush(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<std::io::Result<()>> {
-        Pin::new(&mut self.inner).poll_flush(context)
+        let polled = Pin::new(&mut self.inner).poll_flush(context);
+        self.activity.written(&polled);
+        polled
     }
 
     fn poll_shutdown(
@@ -155,6 +184,8 @@ impl<I: AsyncWrite + Unpin> AsyncWrite for Watched<I> {
         context: &mut Context<'_>,
         bytes: &[std::io::IoSlice<'_>],
     ) -> Poll<std::io::Result<usize>> {
-        Pin::new(&mut self.inner).poll_write_vectored(context, bytes)
+        let polled = Pin::new(&mut self.inner).poll_write_vectored(context, bytes);
+        self.activity.written(&polled);
+        polled
     }
 }

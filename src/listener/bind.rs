@@ -96,7 +96,8 @@ fn bind_unix(path: &Path, workers: usize) -> io::Result<Vec<Socket>> {
 /// Removes a socket that nobody listens on any more; anything else is left alone.
 fn remove_stale(path: &Path) -> io::Result<()> {
     let is_socket = std::fs::symlink_metadata(path).is_ok_and(|meta| meta.file_type().is_socket());
-    if is_socket && UnixStream::connect(path).is_err() {
+    let refused = |error: io::Error| error.kind() == io::ErrorKind::ConnectionRefused;
+    if is_socket && UnixStream::connect(path).is_err_and(refused) {
         std::fs::remove_file(path)?;
     }
     Ok(())

@@ -11,6 +11,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::MissedTickBehavior;
 
 use super::activity::{Activity, Verdict, Watched};
 use super::{Peer, Serve};
@@ -52,7 +53,8 @@ pub(super) async fn serve<I, S>(
     });
     let builder = builder(&limits);
     let mut connection = pin!(builder.serve_connection_with_upgrades(io, requests));
-    let mut watch = tokio::time::interval(limits.header_timeout);
+    let mut watch = tokio::time::interval(limits.watch_interval());
+    watch.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut closing = false;
     loop {
         tokio::select! {
@@ -63,7 +65,7 @@ pub(super) async fn serve<I, S>(
                 }
                 return;
             }
-            () = drain.begun(), if !closing => {
+            () = draining(&mut drain, &activity), if !closing => {
                 closing = true;
                 connection.as_mut().graceful_shutdown();
             }
@@ -74,11 +76,27 @@ pub(super) async fn serve<I, S>(
                     connection.as_mut().graceful_shutdown();
                 }
                 Verdict::Stalled => {
-                    tracing::debug!("a request head did not arrive in time");
+                    tracing::debug!("the caller stopped sending its request, or taking its response");
                     return;
                 }
             }
         }
+    }
+}
+
+/// Resolves when the drain has begun and the connection had its chance: a request that is already
+/// in the kernel's buffer is read before the connection is told to close.
+async fn draining(drain: &mut DrainWatch, activity: &Activity) {
+    drain.begun().await;
+    if !activity.has_begun() {
+        tokio::time::sleep(FIRST_BYTES).await;
+    }
+}
+
+impl ConnectionLimits {
+    /// How often the watchman looks, so that no limit is late by more than a quarter.
+    fn watch_interval(&self) -> Duration {
+        (self.header_timeout.min(self.idle_timeout) / 4).max(MIN_WATCH_INTERVAL)
     }
 }
 
@@ -102,6 +120,8 @@ fn builder(limits: &ConnectionLimits) -> Builder<TokioExecutor> {
     builder
 }
 
+const FIRST_BYTES: Duration = Duration::from_millis(100);
+const MIN_WATCH_INTERVAL: Duration = Duration::from_millis(50);
 const STREAM_WINDOW: u32 = 256 * 1024;
 const CONNECTION_WINDOW: u32 = 1024 * 1024;
 const SEND_BUFFER: usize = 256 * 1024;

@@ -30,7 +30,8 @@ impl Acceptor {
         match self {
             Self::Tcp(listener) => {
                 let (stream, address) = listener.accept().await?;
-                stream.set_nodelay(true)?;
+                // It fails only for connections that are gone already.
+                let _ = stream.set_nodelay(true);
                 Ok((Stream::Tcp(stream), Some(address)))
             }
             Self::Unix(listener) => {

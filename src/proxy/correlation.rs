@@ -28,8 +28,9 @@ impl Correlation {
         let trace_id = match headers.get(&TRACEPARENT) {
             None => None,
             Some(parent) => {
-                let trace_id = trace_id(parent).map(str::to_owned);
-                if trace_id.is_none() || headers.get_all(&TRACEPARENT).iter().count() > 1 {
+                let only = headers.get_all(&TRACEPARENT).iter().count() == 1;
+                let trace_id = trace_id(parent).filter(|_| only).map(str::to_owned);
+                if trace_id.is_none() {
                     headers.remove(&TRACEPARENT);
                     headers.remove(&TRACESTATE);
                 }

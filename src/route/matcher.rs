@@ -95,7 +95,8 @@ impl HostMatch {
             _ => (rest, None),
         };
         let host = host.strip_suffix('.').unwrap_or(host);
-        let literal = host.starts_with('[') && host.ends_with(']') && !below;
+        let literal = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+        let literal = literal.is_some_and(|ip| ip.parse::<std::net::Ipv6Addr>().is_ok()) && !below;
         let name = |b: u8| b.is_ascii_alphanumeric() || b"-._".contains(&b);
         if host.is_empty() || !(literal || host.bytes().all(name)) {
             return Err(format!("`{text}` is not a host"));
@@ -187,7 +188,7 @@ mod tests {
 
     #[test]
     fn hosts_and_paths_that_could_never_match_are_refused() {
-        for host in ["", "*.", "*", "a:x", "a b", "a/b", "u@a", "*.[::1]", "a*b"] {
+        for host in ["", "*.", "*", "a:x", "a b", "a/b", "u@a", "*.[::1]", "a*b", "[x]"] {
             assert!(HostMatch::parse(host).is_err(), "{host}");
         }
         for path in ["api", "/a/../b", "/a%2fb", "/%61", "//", "/a?b#c"] {

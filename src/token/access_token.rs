@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use http::HeaderValue;
 
-use crate::clock::{Clock, Moment};
+use crate::clock::Moment;
 
 /// An access token, ready to be put into a header.
 #[derive(Clone)]
@@ -20,19 +20,19 @@ pub struct AccessToken {
 }
 
 impl AccessToken {
-    /// Wraps `token` (RFC 6750 `b64token` characters, checked by the wire parser).
+    /// Wraps `token`, whose life is counted from when it was `asked` for: the authority may have
+    /// taken its time after it began to count. (RFC 6750 `b64token` characters, checked by the wire parser.)
     ///
     /// Returns nothing when the text cannot be a header value.
     #[must_use]
-    pub fn new(token: &str, lifetime: Lifetime, clock: &Clock) -> Option<Self> {
+    pub fn new(token: &str, lifetime: Lifetime, asked: Moment) -> Option<Self> {
         let mut bearer = HeaderValue::try_from(format!("{BEARER}{token}")).ok()?;
         bearer.set_sensitive(true);
-        let now = clock.now();
         Some(Self {
             bearer,
-            refresh_after: now.after(lifetime.refresh_after()),
-            use_until: now.after(lifetime.total.saturating_sub(lifetime.margin())),
-            expires: now.after(lifetime.total),
+            refresh_after: asked.after(lifetime.refresh_after()),
+            use_until: asked.after(lifetime.total.saturating_sub(lifetime.margin())),
+            expires: asked.after(lifetime.total),
             cacheable: !lifetime.total.is_zero(),
         })
     }
@@ -130,6 +130,7 @@ const MAX_MARGIN: Duration = Duration::from_secs(60);
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::clock::Clock;
 
     #[test]
     fn margins_scale_with_the_lifetime_and_jitter_only_moves_forward() {
@@ -147,7 +148,7 @@ mod tests {
     #[test]
     fn debug_output_has_no_token() {
         let lifetime = Lifetime::new(Duration::from_secs(60), None);
-        let token = AccessToken::new("T0P-S3CRET", lifetime, &Clock::system()).unwrap();
+        let token = AccessToken::new("T0P-S3CRET", lifetime, Clock::system().now()).unwrap();
         assert_eq!(token.bare(), b"T0P-S3CRET");
         assert!(!format!("{token:?} {:?}", token.bearer()).contains("S3CRET"));
     }

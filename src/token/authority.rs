@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use url::Url;
 
-pub use self::http::{AuthorityHttp, Proxy};
+pub use self::http::{AuthorityHttp, ProxySettings};
 use self::metadata::Metadata;
 use self::wire::TokenResponse;
 use super::AcquireError;

@@ -44,6 +44,8 @@ impl TokenSpec {
     pub fn key(&self) -> CacheKey {
         let client = &self.client;
         let mut key = CacheKey::builder();
+        // The name stands for what else differs between clients: roots, proxy, time limits.
+        key.field("client", client.name.as_bytes());
         client.authority.add_to_key(&mut key);
         key.field("client_id", client.client_id.as_bytes());
         client.credential.add_to_key(&mut key);
@@ -80,8 +82,9 @@ impl TokenSpec {
         let endpoint = client.authority.endpoint(clock).await?;
         let mut request = TokenRequest::new(&client.client_id, self.flow.form());
         client.credential.authenticate(&mut request, &endpoint).await?;
+        let asked = clock.now();
         let response = client.authority.request_token(&endpoint, request).await?;
-        response.into_token(clock)
+        response.into_token(clock, asked)
     }
 }
 

@@ -135,6 +135,10 @@ async fn answers_without_a_usable_token_are_failures_that_may_pass() {
             "server error with token",
             Answer::json(500, r#"{"access_token":"a","token_type":"Bearer"}"#),
         ),
+        (
+            "expired jwt",
+            Answer::json(200, r#"{"access_token":"e.eyJleHAiOjEwMDB9.s","token_type":"Bearer"}"#),
+        ),
         ("unavailable", Answer::json(400, r#"{"error":"temporarily_unavailable"}"#)),
     ] {
         meets(name, answer, &Outcome::Transient).await;

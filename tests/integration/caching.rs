@@ -203,3 +203,61 @@ async fn recovers_within_two_seconds_of_the_authoritys_return() {
     }
     assert_eq!(get(&vicar.address(), "/", "").await.status, 200);
 }
+
+#[tokio::test]
+async fn a_life_counts_from_the_request_because_the_authority_may_take_its_time() {
+    let (authority, upstream, vicar) = scene().await;
+    authority.then([Answer::token("slow", 100).after(Duration::from_secs(1))]);
+    assert_eq!(calls(&vicar, 1).await, [200]);
+    authority.always(Some(Answer::json(500, "{}")));
+    vicar.clock.advance(Duration::from_millis(99_200));
+    assert_eq!(calls(&vicar, 1).await, [503]);
+    assert_eq!(upstream.seen().len(), 1);
+}
+
+#[tokio::test]
+async fn near_its_end_a_token_keeps_nobody_waiting_once_renewal_has_failed() {
+    let (authority, _upstream, vicar) = scene().await;
+    assert_eq!(calls(&vicar, 1).await, [200]);
+    authority.always(Some(Answer::json(500, "{}")));
+    vicar.clock.advance(MINUTE * 50);
+    assert_eq!(calls(&vicar, 1).await, [200]);
+    eventually("the renewal to fail", || authority.count() == 3).await;
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    authority.always(Some(Answer::json(500, "{}").after(Duration::from_secs(4))));
+    vicar.clock.advance(Duration::from_secs(575));
+    let started = Instant::now();
+    assert_eq!(calls(&vicar, 5).await, [200; 5]);
+    assert!(started.elapsed() < Duration::from_secs(2), "they waited for a renewal that will fail");
+}
+
+#[tokio::test]
+async fn clients_that_differ_in_nothing_but_their_trust_do_not_share_a_token() {
+    let (authority, upstream) = (Authority::start().await, Upstream::start().await);
+    let client = |name: &str| {
+        format!(
+            "  {name}:\n    authority: {{ {} }}\n    client_id: me\n    credential: \
+             {{ client_secret_post: {{ danger_inline: s }} }}\n    warm_up: false\n",
+            authority.token_endpoint()
+        )
+    };
+    let route = |name: &str| {
+        format!(
+            "  - {{ name: {name}, listener: l, match: {{ path: /{name} }}, token: \
+             {{ client_credentials: {{ client: {name} }} }}, upstream: '{}' }}\n",
+            upstream.url()
+        )
+    };
+    let vicar = Vicar::start(&format!(
+        "admin: {{ address: 'off' }}\nlisteners: {{ l: {{ address: '127.0.0.1:0' }} }}\nclients:\n{}{}\
+         routes:\n{}{}",
+        client("a"),
+        client("b"),
+        route("a"),
+        route("b"),
+    ));
+    for (path, token) in [("/a", "token-1"), ("/b", "token-2"), ("/a", "token-1")] {
+        assert_eq!(get(&vicar.address(), path, "").await.status, 200);
+        assert_eq!(upstream.last().bearer(), token);
+    }
+}

@@ -211,3 +211,31 @@ async fn drain_finishes_what_runs_and_takes_nothing_new() {
     assert_eq!((reply.status, reply.body.as_str()), (200, "late"));
     assert!(stopping.join().expect("stops"), "nothing was cut off");
 }
+
+#[tokio::test]
+async fn a_caller_that_takes_nothing_of_its_response_is_cut_off() {
+    let upstream = Upstream::answering(|_| http::Response::new(vec![0; 50_000_000].into())).await;
+    let listener = "address: '127.0.0.1:0', timeouts: { header: 1s, idle: 600ms }";
+    let vicar = vicar(listener, upstream.url());
+    let mut greedy = TcpStream::connect(vicar.address()).await.expect("connects");
+    greedy.write_all(REQUEST.as_bytes()).await.expect("sends");
+    tokio::time::sleep(Duration::from_millis(2500)).await;
+    let mut taken = Vec::new();
+    let _ = greedy.read_to_end(&mut taken).await;
+    assert!(taken.len() < 50_000_000, "it was kept waiting for");
+}
+
+#[tokio::test]
+async fn a_request_that_was_sent_before_the_drain_began_is_answered() {
+    let upstream = Upstream::start().await;
+    for _ in 0..20 {
+        let vicar = vicar("address: '127.0.0.1:0'", upstream.url());
+        let mut caller = std::net::TcpStream::connect(vicar.address()).expect("connects");
+        std::io::Write::write_all(&mut caller, REQUEST.as_bytes()).expect("sends");
+        let stopping = vicar.stop();
+        caller.set_nonblocking(true).expect("non-blocking");
+        let mut caller = TcpStream::from_std(caller).expect("registers");
+        assert_eq!(read_reply(&mut caller).await.status, 200);
+        assert!(stopping.join().expect("stops"), "nothing was cut off");
+    }
+}

@@ -10,7 +10,6 @@
     clippy::unwrap_used,
     reason = "a test stops at the first surprise and waits by the real clock"
 )]
-
 #![allow(
     unreachable_pub,
     clippy::cast_possible_truncation,

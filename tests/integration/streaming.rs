@@ -153,3 +153,33 @@ async fn an_upgrade_that_is_declined_is_an_ordinary_answer() {
     assert_eq!((reply.status, reply.body.as_str()), (426, "no"));
     drop(upstream.await);
 }
+
+#[tokio::test]
+async fn a_get_with_a_body_of_unknown_length_keeps_its_body() {
+    let (_vicar, mut caller, listener) = scene().await;
+    let request = b"GET /search HTTP/1.1\r\nhost: h\r\ntransfer-encoding: chunked\r\n\r\n\
+        5\r\nquery\r\n0\r\n\r\n";
+    caller.write_all(request).await.expect("sends");
+    let (mut upstream, head) = accept(&listener).await;
+    assert!(head.to_ascii_lowercase().contains("transfer-encoding: chunked"), "{head}");
+    read_some(&mut upstream, "5\r\nquery\r\n0\r\n\r\n").await;
+}
+
+#[tokio::test]
+async fn trailers_cannot_pose_as_a_credential_or_as_identity() {
+    let upstream = Upstream::start().await;
+    let authority = crate::support::authority::Authority::start().await;
+    let settings = format!("{{ url: '{}', protocol: http2 }}", upstream.url());
+    let route = format!(
+        "- {{ {}, inject: {{ header: X-Api-Token, scheme: '' }}, upstream: {settings} }}",
+        crate::support::vicar::TOKEN_ROUTE
+    );
+    let vicar = Vicar::with_client(&authority.token_endpoint(), &route);
+    let request = "POST / HTTP/1.1\r\nhost: h\r\ntransfer-encoding: chunked\r\nconnection: close\r\n\
+        te: trailers\r\n\r\n2\r\nab\r\n0\r\nx-api-token: theirs\r\nauthorization: theirs\r\n\
+        x-forwarded-for: 9.9.9.9\r\nx-sum: 7\r\n\r\n";
+    assert_eq!(crate::support::client::send(&vicar.address(), request).await.status, 200);
+    let trailers = upstream.last().trailers.expect("trailers");
+    let names: Vec<_> = trailers.keys().map(http::HeaderName::as_str).collect();
+    assert_eq!(names, ["x-sum"]);
+}

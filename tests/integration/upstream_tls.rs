@@ -15,7 +15,12 @@ use crate::support::vicar::Vicar;
 /// A TLS upstream for `localhost` that answers with its HTTP version and how many certificates the
 /// caller showed.
 async fn upstream(pki: &Pki, wants_certificate: bool) -> String {
-    pki.issue("server", "localhost");
+    upstream_named(pki, "localhost", wants_certificate).await
+}
+
+/// The same under another name, which only a proxy can reach.
+async fn upstream_named(pki: &Pki, name: &str, wants_certificate: bool) -> String {
+    pki.issue("server", name);
     let key = std::fs::read_to_string(pki.path("server.key")).expect("a key").into();
     let certificate = pki.path("server.crt");
     let identity = vicar::tls::Identity::load(certificate.as_ref(), &key).expect("an identity");
@@ -37,7 +42,7 @@ async fn upstream(pki: &Pki, wants_certificate: bool) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let port = listener.local_addr().expect("bound").port();
     tokio::spawn(serve(listener, TlsAcceptor::from(Arc::new(config))));
-    format!("https://localhost:{port}")
+    format!("https://{name}:{port}")
 }
 
 async fn serve(listener: TcpListener, acceptor: TlsAcceptor) {
@@ -124,7 +129,10 @@ async fn forward_proxy() -> (String, tokio::sync::mpsc::UnboundedReceiver<String
                     let _ = caller.read_u8().await;
                     return;
                 }
-                let mut origin = TcpStream::connect(target).await.expect("connects");
+                // Whatever it is called, it is here.
+                let port = target.rsplit(':').next().unwrap_or_default();
+                let origin = format!("127.0.0.1:{port}");
+                let mut origin = TcpStream::connect(origin).await.expect("connects");
                 caller.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await.expect("sends");
                 let _ = tokio::io::copy_bidirectional(&mut caller, &mut origin).await;
             });
@@ -136,7 +144,7 @@ async fn forward_proxy() -> (String, tokio::sync::mpsc::UnboundedReceiver<String
 #[tokio::test]
 async fn a_forward_proxy_gets_connect_for_https_and_absolute_form_for_http() {
     let pki = Pki::new();
-    let url = upstream(&pki, false).await;
+    let url = upstream_named(&pki, "upstream.test", false).await;
     let (proxy, mut heads) = forward_proxy().await;
     let settings = format!(
         "url: '{url}', ca: {{ file: '{}' }}, proxy: 'http://u:p@{proxy}'",

@@ -11,7 +11,7 @@ use crate::config::schema::{
 };
 use crate::tls;
 use crate::token::ClientSpec;
-use crate::token::authority::{Authority, AuthorityHttp, Proxy};
+use crate::token::authority::{Authority, AuthorityHttp};
 use crate::token::credential::{ClientCredential, SecretMethod};
 
 impl Lowering<'_> {
@@ -53,7 +53,7 @@ impl Lowering<'_> {
     fn authority(&mut self, yaml: AuthorityYaml, path: &str) -> Option<Authority> {
         let ca = yaml.ca.as_ref().map(|ca| ca.file.as_str());
         let roots = self.roots(ca, &format!("{path}.ca"));
-        let proxy = self.authority_proxy(&yaml.proxy, &format!("{path}.proxy"));
+        let proxy = self.proxies(&yaml.proxy, &format!("{path}.proxy"));
         let AuthorityTimeoutsYaml { connect, total } = yaml.timeouts;
         let (roots, proxy) = (roots?, proxy?);
         let http = tls::client(roots, None)
@@ -84,9 +84,8 @@ impl Lowering<'_> {
             self.problem(&tenant_path, what, "give the tenant's id or one of its domains");
             return None;
         }
-        if !tenant.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'.')
-            || tenant.is_empty()
-        {
+        let character = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'.';
+        if !tenant.bytes().all(character) || !tenant.starts_with(|c: char| c.is_alphanumeric()) {
             self.problem(&tenant_path, "not a tenant id or domain", "");
             return None;
         }
@@ -95,14 +94,6 @@ impl Lowering<'_> {
             None => self.accept(path, Url::parse(cloud_host(yaml.cloud)), "")?,
         };
         self.accept(path, Authority::entra(&instance, &tenant, http), "")
-    }
-
-    fn authority_proxy(&mut self, text: &str, path: &str) -> Option<Proxy> {
-        match text {
-            "environment" => Some(Proxy::Environment),
-            "none" => Some(Proxy::None),
-            url => self.proxy_url(url, path).map(Proxy::Url),
-        }
     }
 
     /// A URL that a secret may be sent to.
@@ -119,17 +110,6 @@ impl Lowering<'_> {
             return Some(url);
         }
         None
-    }
-
-    /// The address of a forward proxy.
-    pub(super) fn proxy_url(&mut self, text: &str, path: &str) -> Option<Url> {
-        let hint = "expected environment, none, or http://host:port";
-        let url = self.accept(path, Url::parse(text), hint)?;
-        if url.scheme() != "http" || url.host().is_none() || !matches!(url.path(), "" | "/") {
-            self.problem(path, "not the address of an HTTP proxy", hint);
-            return None;
-        }
-        Some(url)
     }
 }
 

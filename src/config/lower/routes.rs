@@ -192,9 +192,7 @@ impl Lowering<'_> {
 
     fn unknown_client(&mut self, name: &str, path: &str) {
         // A client that is written down but broken has been reported where it stands.
-        if super::position(self.tree, &format!("clients.{name}")) == self.tree.position
-            || self.tree.entry("clients").is_none_or(|clients| clients.node.entry(name).is_none())
-        {
+        if self.tree.entry("clients").is_none_or(|clients| clients.node.entry(name).is_none()) {
             let known: Vec<String> = self.clients.keys().cloned().collect();
             let known: Vec<&str> = known.iter().map(String::as_str).collect();
             let hint = suggestion(name, &known);
@@ -264,8 +262,12 @@ impl Lowering<'_> {
             "upstream" => HostPolicy::Upstream,
             "preserve" => HostPolicy::Preserve,
             name => {
-                let parsed = HostMatch::parse(name)
-                    .and(HeaderValue::try_from(name).map_err(|_| "not a host name".to_owned()));
+                let parsed = match HostMatch::parse(name) {
+                    Ok(HostMatch::Exact(..)) => {
+                        HeaderValue::try_from(name).map_err(|_| "not a host")
+                    }
+                    _ => Err("not upstream, preserve, or a host"),
+                };
                 HostPolicy::Fixed(self.accept(&format!("{path}.host"), parsed, "")?)
             }
         };

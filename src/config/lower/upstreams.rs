@@ -4,16 +4,15 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use hyper_util::client::proxy::matcher::Matcher;
 use url::Url;
 
 use super::Lowering;
 use crate::config::schema::{ProtocolYaml, UpstreamSettingsYaml, UpstreamYaml};
-use crate::forward::{Protocol, ProxyAddress, Upstream};
+use crate::forward::{Protocol, Upstream};
 use crate::tls;
 
 /// Upstreams made so far, by everything that makes them differ.
-pub(super) type Known = HashMap<String, Arc<Upstream>>;
+pub(super) type Known = HashMap<(UpstreamSettingsYaml, Duration, bool), Arc<Upstream>>;
 
 /// How a route uses its upstream.
 pub(super) struct Use {
@@ -43,11 +42,18 @@ impl Lowering<'_> {
             let hint = "use https://, or spell out `danger_plaintext_upstream: true`";
             self.problem(&url_path, what, hint);
         }
+        if settings.protocol == ProtocolYaml::Http2
+            && url.scheme() == "http"
+            && !matches!(settings.proxy.as_str(), "environment" | "none")
+        {
+            let what = "a proxy takes plain http requests over HTTP/1.1 only";
+            self.problem(&format!("{path}.protocol"), what, "use https, or `protocol: http1`");
+        }
         if usage.keeps_host && settings.protocol == ProtocolYaml::Http2 {
             let what = "`rewrite.host` other than upstream needs `protocol: http1`";
             self.problem(&format!("{path}.protocol"), what, "");
         }
-        let identity = format!("{settings:?} {:?} {}", usage.connect, usage.keeps_host);
+        let identity = (settings.clone(), usage.connect, usage.keeps_host);
         if let Some(upstream) = known.get(&identity) {
             return Some(Arc::clone(upstream));
         }
@@ -63,7 +69,7 @@ impl Lowering<'_> {
         usage: &Use,
         path: &str,
     ) -> Option<Upstream> {
-        let proxy = self.upstream_proxy(&settings.proxy, url, &format!("{path}.proxy"));
+        let proxy = self.proxy_to(&settings.proxy, url, &format!("{path}.proxy"));
         let tls = if url.scheme() == "https" {
             let ca = settings.ca.as_ref().map(|ca| ca.file.as_str());
             let roots = self.roots(ca, &format!("{path}.ca"))?;
@@ -110,31 +116,5 @@ impl Lowering<'_> {
         };
         self.problem(path, what, "");
         None
-    }
-
-    /// The proxy on the way to `url`: as configured, else as the environment says.
-    fn upstream_proxy(&mut self, text: &str, url: &Url, path: &str) -> Option<ProxyAddress> {
-        let matcher = match text {
-            "none" => return None,
-            "environment" if tls::is_loopback(url) => return None,
-            "environment" => {
-                let variable = |names: [&str; 2]| names.iter().find_map(|name| (self.lookup)(name));
-                Matcher::builder()
-                    .all(variable(["all_proxy", "ALL_PROXY"]).unwrap_or_default())
-                    .http(variable(["http_proxy", "HTTP_PROXY"]).unwrap_or_default())
-                    .https(variable(["https_proxy", "HTTPS_PROXY"]).unwrap_or_default())
-                    .no(variable(["no_proxy", "NO_PROXY"]).unwrap_or_default())
-                    .build()
-            }
-            explicit => Matcher::builder().all(self.proxy_url(explicit, path)?.as_str()).build(),
-        };
-        let uri = self.accept(path, url.as_str().parse::<http::Uri>(), "")?;
-        let intercept = matcher.intercept(&uri)?;
-        if intercept.uri().scheme_str() != Some("http") {
-            let what = "only proxies spoken to over http are supported";
-            self.problem(path, what, "set `proxy: none` or `proxy: http://host:port`");
-        }
-        let authorization = intercept.basic_auth().cloned();
-        Some(ProxyAddress { uri: intercept.uri().clone(), authorization })
     }
 }

@@ -183,7 +183,7 @@ pub(in crate::config) enum UpstreamYaml {
 }
 
 /// An upstream with settings.
-#[derive(Debug, Deserialize, JsonSchema)]
+#[derive(Clone, Deserialize, Eq, Hash, JsonSchema, PartialEq)]
 #[serde(deny_unknown_fields)]
 pub(in crate::config) struct UpstreamSettingsYaml {
     /// `http://host` or `https://host`, with a port and a path if need be.
@@ -209,6 +209,13 @@ pub(in crate::config) struct UpstreamSettingsYaml {
     pub(in crate::config) danger_plaintext_upstream: bool,
 }
 
+impl std::fmt::Debug for UpstreamSettingsYaml {
+    /// Without the proxy, whose address may hold a password.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("UpstreamSettingsYaml").field("url", &self.url).finish_non_exhaustive()
+    }
+}
+
 impl UpstreamSettingsYaml {
     pub(in crate::config) fn plain(url: String) -> Self {
         Self {
@@ -225,7 +232,7 @@ impl UpstreamSettingsYaml {
 }
 
 /// The HTTP version towards an upstream.
-#[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, Hash, JsonSchema, PartialEq)]
 #[serde(rename_all = "snake_case")]
 pub(in crate::config) enum ProtocolYaml {
     /// What TLS negotiates; HTTP/1.1 without TLS.
@@ -238,7 +245,7 @@ pub(in crate::config) enum ProtocolYaml {
 }
 
 /// A certificate to present.
-#[derive(Debug, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Deserialize, Eq, Hash, JsonSchema, PartialEq)]
 #[serde(deny_unknown_fields)]
 pub(in crate::config) struct ClientCertificateYaml {
     /// PEM chain, leaf first.

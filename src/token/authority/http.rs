@@ -14,15 +14,25 @@ use url::Url;
 use super::TokenRequest;
 use crate::token::AcquireError;
 
-/// Which proxy authority traffic goes through.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Proxy {
-    /// `https_proxy`, `http_proxy`, `no_proxy`.
-    Environment,
-    /// None, whatever the environment says.
-    None,
-    /// This one.
-    Url(Url),
+/// Which forward proxies authority traffic goes through. Loopback never does: what is allowed in the
+/// clear there must not leave the machine.
+#[derive(Clone, Default)]
+pub struct ProxySettings {
+    /// For `http` URLs.
+    pub http: Option<String>,
+    /// For `https` URLs.
+    pub https: Option<String>,
+    /// Hosts that are reached directly, as `no_proxy` lists them.
+    pub exceptions: String,
+}
+
+impl std::fmt::Debug for ProxySettings {
+    /// Without the addresses, which may hold a password.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ProxySettings")
+            .field("exceptions", &self.exceptions)
+            .finish_non_exhaustive()
+    }
 }
 
 /// A client with the trust, proxy and time limits of one authority.
@@ -46,7 +56,7 @@ impl AuthorityHttp {
     /// When the proxy's address or the TLS settings are unusable.
     pub fn new(
         tls: rustls::ClientConfig,
-        proxy: &Proxy,
+        proxy: &ProxySettings,
         connect: Duration,
         total: Duration,
     ) -> Result<Self, String> {
@@ -58,14 +68,15 @@ impl AuthorityHttp {
             .pool_max_idle_per_host(2)
             .pool_idle_timeout(Duration::from_secs(60))
             .user_agent(concat!("vicar/", env!("CARGO_PKG_VERSION")));
-        let builder = match proxy {
-            Proxy::Environment => builder,
-            Proxy::None => builder.no_proxy(),
-            Proxy::Url(url) => {
-                let proxy = reqwest::Proxy::all(url.as_str()).map_err(without_url)?;
-                builder.proxy(proxy)
-            }
-        };
+        let exceptions = [LOOPBACK, &proxy.exceptions].join(",");
+        // Without this the library reads the environment by itself.
+        let mut builder = builder.no_proxy();
+        let http = proxy.http.as_ref().map(reqwest::Proxy::http);
+        let https = proxy.https.as_ref().map(reqwest::Proxy::https);
+        for proxy in [http, https].into_iter().flatten() {
+            let exceptions = reqwest::NoProxy::from_string(&exceptions);
+            builder = builder.proxy(proxy.map_err(without_url)?.no_proxy(exceptions));
+        }
         Ok(Self { client: builder.build().map_err(without_url)?, total })
     }
 
@@ -152,6 +163,7 @@ fn wall_clock() -> SystemTime {
     SystemTime::now()
 }
 
+const LOOPBACK: &str = "localhost,127.0.0.0/8,::1";
 const JSON: &str = "application/json";
 const MAX_ANSWER: usize = 256 * 1024;
 const MAX_RETRY_AFTER: Duration = Duration::from_secs(3600);

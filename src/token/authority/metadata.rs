@@ -57,7 +57,11 @@ impl Metadata {
         {
             return Ok(known.endpoint.as_ref().clone());
         }
-        match (self.discover(http).await, known) {
+        // With a document at hand, a server that does not answer must not use up the fetch's time.
+        let patience = http.total_timeout() / if known.is_some() { 4 } else { 1 };
+        let discovered = tokio::time::timeout(patience, self.discover(http)).await;
+        let slow = || AcquireError::Unreachable(format!("no metadata within {patience:?}"));
+        match (discovered.unwrap_or_else(|_| Err(slow())), known) {
             (Ok(endpoint), _) => {
                 let fresh_until = clock.now().after(FRESH_FOR);
                 let known = Known { endpoint: Arc::new(endpoint.clone()), fresh_until };
@@ -66,6 +70,10 @@ impl Metadata {
             }
             (Err(error), Some(known)) => {
                 tracing::warn!(%error, issuer = %self.issuer, "metadata not renewed; keeping the old");
+                let fresh_until = clock.now().after(ASK_AGAIN_AFTER);
+                let endpoint = Arc::clone(&known.endpoint);
+                let kept = Known { endpoint, fresh_until };
+                *self.known.lock().unwrap_or_else(PoisonError::into_inner) = Some(kept);
                 Ok(known.endpoint.as_ref().clone())
             }
             (Err(error), None) => Err(error),
@@ -131,3 +139,4 @@ fn problem(url: &Url, what: String) -> AcquireError {
 }
 
 const FRESH_FOR: Duration = Duration::from_secs(3600);
+const ASK_AGAIN_AFTER: Duration = Duration::from_secs(60);

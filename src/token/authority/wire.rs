@@ -13,7 +13,7 @@ use http::StatusCode;
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::clock::Clock;
+use crate::clock::{Clock, Moment};
 use crate::token::{AccessToken, AcquireError, Lifetime};
 
 /// A good answer.
@@ -108,16 +108,25 @@ impl fmt::Debug for TokenResponse {
 }
 
 impl TokenResponse {
-    /// The token with its lifetime: `expires_in`, else the JWT's own `exp`, else 300 s.
-    pub(in crate::token) fn into_token(self, clock: &Clock) -> Result<AccessToken, AcquireError> {
-        let from_exp = || {
-            let left = jwt_exp(&self.access_token)?.saturating_sub(clock.wall().as_secs());
-            (left > 0).then_some(left)
+    /// The token with its lifetime, counted from when it was `asked` for: `expires_in`, else the JWT's
+    /// own `exp`, else 300 s.
+    pub(in crate::token) fn into_token(
+        self,
+        clock: &Clock,
+        asked: Moment,
+    ) -> Result<AccessToken, AcquireError> {
+        let unusable = |what| AcquireError::Unusable { status: 200, what };
+        let total = match (self.expires_in, jwt_exp(&self.access_token)) {
+            (Some(seconds), _) => Duration::from_secs(seconds),
+            (None, Some(exp)) => match exp.saturating_sub(clock.wall().as_secs()) {
+                0 => return Err(unusable("a token that has already expired")),
+                left => Duration::from_secs(left),
+            },
+            (None, None) => DEFAULT_LIFETIME,
         };
-        let total = self.expires_in.or_else(from_exp).map_or(DEFAULT_LIFETIME, Duration::from_secs);
         let lifetime = Lifetime::new(total, self.refresh_in.map(Duration::from_secs));
-        AccessToken::new(&self.access_token, lifetime, clock)
-            .ok_or(AcquireError::Unusable { status: 200, what: "an impossible `access_token`" })
+        AccessToken::new(&self.access_token, lifetime, asked)
+            .ok_or(unusable("an impossible `access_token`"))
     }
 }
 

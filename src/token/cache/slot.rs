@@ -67,6 +67,7 @@ enum Next {
     Have(Arc<AccessToken>),
     Wait(Flight),
     Refused(AcquireFailure),
+    Fly(Pilot, Flight),
 }
 
 impl Slot {
@@ -97,6 +98,14 @@ impl Slot {
         let fetched = match self.next(now) {
             Next::Have(token) => return Ok(token),
             Next::Wait(flight) => landed(flight).await,
+            Next::Fly(pilot, flight) => {
+                self.fly(pilot);
+                match self.still_valid() {
+                    // Renewal failed before, so the token at hand is not worth keeping anyone waiting.
+                    Some(token) if self.failure().is_some() => Ok(token),
+                    _ => landed(flight).await,
+                }
+            }
             Next::Refused(failure) => Err(failure),
         };
         fetched.or_else(|failure| self.still_valid().ok_or(failure))
@@ -136,12 +145,19 @@ impl Slot {
         if let Some(token) = self.current.load_full().filter(|token| token.is_usable(now)) {
             return Next::Have(token);
         }
-        if let Some(flight) = &state.flight {
-            return Next::Wait(flight.clone());
-        }
-        match &state.failure {
-            Some(failure) if now < failure.ask_again => Next::Refused(failure.as_seen_at(now)),
-            _ => Next::Wait(self.take_off(&mut state)),
+        match (&state.flight, &state.failure) {
+            (Some(flight), None) => Next::Wait(flight.clone()),
+            (Some(flight), Some(_)) => match self.still_valid() {
+                Some(token) => Next::Have(token),
+                None => Next::Wait(flight.clone()),
+            },
+            (None, Some(failure)) if now < failure.ask_again => {
+                Next::Refused(failure.as_seen_at(now))
+            }
+            (None, _) => {
+                let (pilot, flight) = self.take_off(&mut state);
+                Next::Fly(pilot, flight)
+            }
         }
     }
 
@@ -151,22 +167,28 @@ impl Slot {
         let too_soon = state.failure.as_ref().is_some_and(|f| now < f.renew_again);
         if state.flight.is_none() && !too_soon {
             self.metrics.refreshes.inc();
-            self.take_off(&mut state);
+            let (pilot, _) = self.take_off(&mut state);
+            drop(state);
+            self.fly(pilot);
         }
     }
 
-    /// Starts a fetch in a task of its own: it belongs to nobody who waits for it.
-    fn take_off(self: &Arc<Self>, state: &mut State) -> Flight {
+    /// Reserves the one fetch that may be on its way.
+    fn take_off(self: &Arc<Self>, state: &mut State) -> (Pilot, Flight) {
         let (landing, flight) = watch::channel(None);
         state.flight = Some(flight.clone());
-        let mut pilot = Pilot { slot: Arc::clone(self), landing, landed: false };
+        (Pilot { slot: Arc::clone(self), landing, landed: false }, flight)
+    }
+
+    /// Runs it in a task of its own: it belongs to nobody who waits for it. Never under the lock: a
+    /// runtime that is shutting down drops the task at once, and dropping a pilot takes the lock.
+    fn fly(&self, mut pilot: Pilot) {
         self.fetcher.spawn(async move {
             let timer = pilot.slot.metrics.seconds.start_timer();
             let fetched = pilot.slot.spec.fetch(&pilot.slot.clock).await;
             timer.observe_duration();
             pilot.land(fetched);
         });
-        flight
     }
 
     /// The token within its margin: no longer handed out freely, but better than a failure.

@@ -27,6 +27,7 @@ pub struct Seen {
     pub version: http::Version,
     pub headers: http::HeaderMap,
     pub body: Bytes,
+    pub trailers: Option<http::HeaderMap>,
 }
 
 impl Upstream {
@@ -103,12 +104,15 @@ impl Seen {
 
 async fn record(request: Request<Incoming>) -> Seen {
     let (parts, body) = request.into_parts();
-    let body = body.collect().await.map(|body| body.to_bytes()).unwrap_or_default();
+    let body = body.collect().await.ok();
+    let trailers = body.as_ref().and_then(|body| body.trailers().cloned());
+    let body = body.map(|body| body.to_bytes()).unwrap_or_default();
     Seen {
         method: parts.method.to_string(),
         target: parts.uri.to_string(),
         version: parts.version,
         headers: parts.headers,
         body,
+        trailers,
     }
 }
