@@ -99,7 +99,7 @@ impl Forwarder {
         &self,
         outbound: OutboundRequest,
         path: &TargetPath,
-        peer: &Peer,
+        peer: &Arc<Peer>,
         drain: &DrainWatch,
     ) -> Result<Response<Body>, ForwardError> {
         let OutboundRequest { mut parts, body, upgrade } = outbound;
@@ -133,7 +133,7 @@ impl Forwarder {
         *request.version_mut() = Version::HTTP_11;
 
         let response = self.response(request, upgrade.is_some(), upload.as_deref()).await?;
-        self.inward(response, callers_side, drain)
+        self.inward(response, callers_side, peer, drain)
     }
 
     /// Waits for the response head: while the request goes out as long as it makes progress, then
@@ -173,6 +173,7 @@ impl Forwarder {
         &self,
         response: Response<Incoming>,
         callers_side: Option<OnUpgrade>,
+        peer: &Arc<Peer>,
         drain: &DrainWatch,
     ) -> Result<Response<Body>, ForwardError> {
         let (mut parts, body) = response.into_parts();
@@ -184,7 +185,7 @@ impl Forwarder {
                 (callers_side, upstreams_side, switched)
             {
                 upgrade::ask(&mut parts.headers, &protocol);
-                upgrade::tunnel(caller, upstream, drain.clone());
+                upgrade::tunnel(caller, upstream, (Arc::clone(peer), drain.clone()));
                 return Ok(Response::from_parts(parts, Body::full("")));
             }
             return Err(ForwardError::Broken("it switched protocols unasked".to_owned()));

@@ -113,19 +113,11 @@ impl<S: Serve> Listener<S> {
         // semaphore is never closed.)
         let room = Arc::clone(&self.room).acquire_owned().await.ok();
         let (listener, drain) = (self.clone(), drain.clone());
-        async move {
-            let _room = room;
-            listener.connection(stream, address, drain).await;
-        }
+        let peer = Arc::new(Peer::new(address, self.tls.is_some(), room));
+        async move { listener.connection(stream, peer, drain).await }
     }
 
-    async fn connection(
-        self,
-        stream: Stream,
-        address: Option<std::net::SocketAddr>,
-        drain: DrainWatch,
-    ) {
-        let peer = Arc::new(Peer::new(address, self.tls.is_some()));
+    async fn connection(self, stream: Stream, peer: Arc<Peer>, drain: DrainWatch) {
         let Some(tls) = &self.tls else {
             return connection::serve(stream, peer, self.limits, self.service, drain).await;
         };

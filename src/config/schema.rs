@@ -198,6 +198,6 @@ impl std::fmt::Debug for SecretRef {
 #[derive(Clone, Debug, Deserialize, Eq, Hash, JsonSchema, PartialEq)]
 #[serde(deny_unknown_fields)]
 pub(super) struct FileRef {
-    /// The file's path; read again when it changes.
+    /// The file's path.
     pub(super) file: String,
 }

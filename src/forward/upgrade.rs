@@ -3,12 +3,15 @@
 //! Part of `forward`. The caller's bytes wait until both sides have switched; then bytes flow both
 //! ways until either side closes. The token was injected into the request that opened the tunnel.
 
+use std::sync::Arc;
+
 use http::header::{CONNECTION, HeaderMap, HeaderValue, UPGRADE};
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 
 use crate::drain::DrainWatch;
 use crate::inject::Upgrade;
+use crate::listener::Peer;
 
 /// Writes the two fields that ask for, or confirm, a change.
 pub(super) fn ask(headers: &mut HeaderMap, upgrade: &Upgrade) {
@@ -16,8 +19,9 @@ pub(super) fn ask(headers: &mut HeaderMap, upgrade: &Upgrade) {
     headers.insert(UPGRADE, upgrade.0.clone());
 }
 
-/// Carries bytes both ways in a task of its own, which holds on to `drain` while it runs.
-pub(super) fn tunnel(caller: OnUpgrade, upstream: OnUpgrade, drain: DrainWatch) {
+/// Carries bytes both ways in a task of its own. While it runs it keeps its place under the
+/// listener's limit and the drain waiting.
+pub(super) fn tunnel(caller: OnUpgrade, upstream: OnUpgrade, held: (Arc<Peer>, DrainWatch)) {
     tokio::spawn(async move {
         let result = async {
             let (caller, upstream) = tokio::try_join!(caller, upstream)?;
@@ -29,6 +33,6 @@ pub(super) fn tunnel(caller: OnUpgrade, upstream: OnUpgrade, drain: DrainWatch) 
             Ok((sent, received)) => tracing::debug!(sent, received, "tunnel closed"),
             Err(error) => tracing::debug!(%error, "tunnel broke"),
         }
-        drop(drain);
+        drop(held);
     });
 }

@@ -5,21 +5,29 @@
 use std::net::SocketAddr;
 
 use http::HeaderValue;
+use tokio::sync::OwnedSemaphorePermit;
 
 /// Who is at the other end of a connection.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Peer {
     address: Option<SocketAddr>,
     address_text: Option<HeaderValue>,
     is_tls: bool,
+    /// The connection's place under the listener's limit; a tunnel keeps it by keeping the peer.
+    _room: Option<OwnedSemaphorePermit>,
 }
 
 impl Peer {
     /// A peer at `address`; none for Unix sockets.
     #[must_use]
-    pub fn new(address: Option<SocketAddr>, is_tls: bool) -> Self {
+    pub fn new(
+        address: Option<SocketAddr>,
+        is_tls: bool,
+        room: Option<OwnedSemaphorePermit>,
+    ) -> Self {
         let ip = address.map(|address| address.ip().to_canonical().to_string());
-        Self { address, address_text: ip.and_then(|ip| HeaderValue::try_from(ip).ok()), is_tls }
+        let address_text = ip.and_then(|ip| HeaderValue::try_from(ip).ok());
+        Self { address, address_text, is_tls, _room: room }
     }
 
     /// Address and port.

@@ -239,3 +239,26 @@ async fn a_request_that_was_sent_before_the_drain_began_is_answered() {
         assert!(stopping.join().expect("stops"), "nothing was cut off");
     }
 }
+
+#[tokio::test]
+async fn a_tunnel_keeps_its_place_under_the_limit() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let url = format!("http://{}", listener.local_addr().expect("bound"));
+    let vicar = vicar("address: '127.0.0.1:0', limits: { connections: 1 }", &url);
+    let mut tunnel = TcpStream::connect(vicar.address()).await.expect("connects");
+    let ask = "GET / HTTP/1.1\r\nhost: h\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n";
+    tunnel.write_all(ask.as_bytes()).await.expect("sends");
+    let (mut upstream, _) = listener.accept().await.expect("a connection");
+    crate::support::client::read_head(&mut upstream).await;
+    let switch =
+        b"HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n";
+    upstream.write_all(switch).await.expect("sends");
+    assert_eq!(read_reply(&mut tunnel).await.status, 101);
+    let mut second = TcpStream::connect(vicar.address()).await.expect("the kernel's queue");
+    second.write_all(REQUEST.as_bytes()).await.expect("sends");
+    let served = tokio::time::timeout(Duration::from_millis(300), listener.accept()).await;
+    assert!(served.is_err(), "served beside a tunnel though the limit is one");
+    drop((tunnel, upstream));
+    let served = tokio::time::timeout(Duration::from_secs(5), listener.accept()).await;
+    assert!(served.is_ok(), "the tunnel's place was not given back");
+}

@@ -34,7 +34,7 @@ pub(in crate::config) enum ModeYaml {
     Reverse,
 }
 
-/// The certificate a listener shows.
+/// The certificate a listener shows; its files are read again when they change.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(in crate::config) struct ServerTlsYaml {
