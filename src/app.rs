@@ -96,12 +96,6 @@ impl App {
         self.admin_address.as_ref()
     }
 
-    /// The runtime of the control thread, for signals.
-    #[must_use]
-    pub fn control(&self) -> &Runtime {
-        &self.control
-    }
-
     /// Stops accepting, lets what runs finish within the grace period, ends every thread. True when
     /// nothing had to be cut off.
     pub fn stop(mut self) -> bool {

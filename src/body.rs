@@ -50,7 +50,8 @@ impl Progress {
         match self.state.load(Ordering::Acquire) {
             0 => None,
             1 => Some(BodyEndState::Complete),
-            _ => Some(BodyEndState::Broken),
+            2 => Some(BodyEndState::Broken),
+            _ => Some(BodyEndState::Abandoned),
         }
     }
 
@@ -61,8 +62,12 @@ impl Progress {
         }
     }
 
-    fn finish(&self, complete: bool) {
-        let state = if complete { 1 } else { 2 };
+    fn finish(&self, end: BodyEndState) {
+        let state = match end {
+            BodyEndState::Complete => 1,
+            BodyEndState::Broken => 2,
+            BodyEndState::Abandoned => 3,
+        };
         if self.state.compare_exchange(0, state, Ordering::AcqRel, Ordering::Acquire).is_ok() {
             // One waiter at most, and the permit stays for one that comes later.
             self.ended.notify_one();
@@ -73,7 +78,9 @@ impl Progress {
 /// How a body ended, as [`Progress`] tells it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BodyEndState {
-    /// Its sender broke off, fell silent, or its reader went away.
+    /// Its reader went away.
+    Abandoned,
+    /// Its sender broke off or fell silent.
     Broken,
     /// Its last byte was handed on.
     Complete,
@@ -145,7 +152,7 @@ pub struct BodyEnd {
 #[derive(Debug, thiserror::Error)]
 pub enum BodyError {
     /// The peer broke off or sent something malformed.
-    #[error("the body broke off: {0}")]
+    #[error("the body broke off")]
     Broken(#[from] hyper::Error),
     /// The peer sent nothing for the time it is allowed to be silent.
     #[error("no byte of the body arrived for {0:?}")]
@@ -214,8 +221,8 @@ impl Body {
                 Some(Ok(_)) => {
                     progress.frames.fetch_add(1, Ordering::AcqRel);
                 }
-                Some(Err(_)) => progress.finish(false),
-                None => progress.finish(true),
+                Some(Err(_)) => progress.finish(BodyEndState::Broken),
+                None => progress.finish(BodyEndState::Complete),
             }
         }
         let Some(ending) = &mut self.ending else { return };
@@ -232,7 +239,8 @@ impl Drop for Body {
         // hyper stops polling once `is_end_stream` holds, so that the closing `None` is never seen.
         let complete = self.is_end_stream();
         if let Some(progress) = &self.progress {
-            progress.finish(complete);
+            let abandoned = BodyEndState::Abandoned;
+            progress.finish(if complete { BodyEndState::Complete } else { abandoned });
         }
         if let Some(ending) = &mut self.ending {
             ending.report(complete);

@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::runtime::{Builder, Runtime};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::app::App;
 use crate::clock::Clock;
@@ -66,6 +67,8 @@ impl Cli {
 }
 
 fn run(path: &Path) -> anyhow::Result<ExitCode> {
+    // Before anything else: a signal that comes while Vicar starts must not kill it.
+    let signals = Signals::listen()?;
     let config = match config::load(path) {
         Ok(config) => config,
         Err(problems) => return Ok(refuse(&problems)),
@@ -78,27 +81,47 @@ fn run(path: &Path) -> anyhow::Result<ExitCode> {
     if let Some(address) = app.admin_address() {
         tracing::info!(%address, "admin listening");
     }
-    app.control().block_on(until_told_to_stop())?;
+    signals.wait();
     tracing::info!("stopping: no new connections, what runs may finish");
     let finished = app.stop();
     tracing::info!(finished, "stopped");
     Ok(ExitCode::SUCCESS)
 }
 
-/// Waits for SIGTERM or SIGINT.
-async fn until_told_to_stop() -> std::io::Result<()> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut hangup = signal(SignalKind::hangup())?;
-    loop {
-        tokio::select! {
-            _ = terminate.recv() => return Ok(()),
-            _ = interrupt.recv() => return Ok(()),
-            _ = hangup.recv() => {
-                tracing::warn!("SIGHUP: secrets and listener certificates are re-read \
-                    anyway; a changed configuration file needs a restart in this version");
+/// The signals that mean something, and the runtime that hears them.
+struct Signals {
+    runtime: Runtime,
+    terminate: Signal,
+    interrupt: Signal,
+    hangup: Signal,
+}
+
+impl Signals {
+    fn listen() -> std::io::Result<Self> {
+        let runtime = Builder::new_current_thread().enable_all().build()?;
+        let entered = runtime.enter();
+        let terminate = signal(SignalKind::terminate())?;
+        let interrupt = signal(SignalKind::interrupt())?;
+        let hangup = signal(SignalKind::hangup())?;
+        drop(entered);
+        Ok(Self { runtime, terminate, interrupt, hangup })
+    }
+
+    /// Waits for SIGTERM or SIGINT.
+    fn wait(self) {
+        let Self { runtime, mut terminate, mut interrupt, mut hangup } = self;
+        runtime.block_on(async {
+            loop {
+                tokio::select! {
+                    _ = terminate.recv() => return,
+                    _ = interrupt.recv() => return,
+                    _ = hangup.recv() => tracing::warn!(
+                        "SIGHUP: secrets and listener certificates are re-read anyway; \
+                         a changed configuration file needs a restart in this version"
+                    ),
+                }
             }
-        }
+        });
     }
 }
 

@@ -10,7 +10,6 @@ mod rewrite;
 mod upgrade;
 mod upstream;
 
-use std::error::Error as StdError;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,6 +20,7 @@ use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
 
 use crate::body::{Body, BodyEndState, BodyError, Progress};
+use crate::cause::{describe, find};
 use crate::drain::DrainWatch;
 use crate::inject::{OutboundRequest, strip_connection_fields};
 use crate::listener::Peer;
@@ -239,24 +239,4 @@ fn append_via(headers: &mut http::HeaderMap, received: Version) {
         _ => "1.1 vicar",
     };
     headers.append(VIA, HeaderValue::from_static(ours));
-}
-
-fn find<'e, E: StdError + 'static>(error: &'e (dyn StdError + 'static)) -> Option<&'e E> {
-    chain(error).find_map(|error| error.downcast_ref())
-}
-
-/// The chain of causes in one line.
-fn describe(error: &(dyn StdError + 'static)) -> String {
-    chain(error).map(ToString::to_string).collect::<Vec<_>>().join(": ")
-}
-
-fn chain<'e>(
-    error: &'e (dyn StdError + 'static),
-) -> impl Iterator<Item = &'e (dyn StdError + 'static)> {
-    let mut next = Some(error);
-    std::iter::from_fn(move || {
-        let current = next?;
-        next = current.source();
-        Some(current)
-    })
 }

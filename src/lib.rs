@@ -31,6 +31,7 @@ pub mod telemetry;
 
 // Leaves: they know nothing of the stages.
 pub mod body;
+pub mod cause;
 pub mod clock;
 pub mod drain;
 pub mod secret;

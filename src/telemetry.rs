@@ -1,7 +1,7 @@
 //! What the outside can observe: log lines and metrics.
 //!
 //! A leaf. Log lines go to standard output through a bounded queue: when nobody reads them they are
-//! dropped and counted, and traffic goes on. Libraries never log below warn, whatever the level:
+//! dropped, and traffic goes on. Libraries never log below warn, whatever the level:
 //! some of them print header values when asked for detail.
 
 mod metrics;
@@ -39,7 +39,8 @@ pub enum LogFormat {
 }
 
 /// Starts logging to standard output; lines still queued are written when the guard is dropped.
-pub fn start_logging(settings: LogSettings) -> WorkerGuard {
+#[must_use = "lines that are still queued are written when it is dropped"]
+pub fn start_logging(settings: LogSettings) -> LogGuard {
     let (writer, guard) = NonBlockingBuilder::default()
         .buffered_lines_limit(QUEUED_LINES)
         .thread_name("vicar-log")
@@ -53,7 +54,29 @@ pub fn start_logging(settings: LogSettings) -> WorkerGuard {
     };
     // Only the first call in a process takes effect; a second one would be a test's.
     let _ = tracing_subscriber::registry().with(layer.with_filter(targets)).try_init();
-    guard
+    LogGuard { guard: Some(guard) }
+}
+
+/// Writes the lines that are still queued when it is dropped, as far as somebody reads them.
+#[derive(Debug)]
+pub struct LogGuard {
+    guard: Option<WorkerGuard>,
+}
+
+impl Drop for LogGuard {
+    fn drop(&mut self) {
+        // A reader that has stopped reading must not keep the process from ending.
+        let (written, wait) = std::sync::mpsc::channel();
+        let guard = self.guard.take();
+        let flush = std::thread::Builder::new().spawn(move || {
+            drop(guard);
+            let _ = written.send(());
+        });
+        if flush.is_ok() {
+            let _ = wait.recv_timeout(FLUSH_PATIENCE);
+        }
+    }
 }
 
 const QUEUED_LINES: usize = 16_384;
+const FLUSH_PATIENCE: std::time::Duration = std::time::Duration::from_secs(1);

@@ -78,6 +78,13 @@ impl<'a> Checker<'a> {
             let inner = super::child(path, &entry.key);
             let known = schema["properties"].get(&entry.key);
             let schema_of_value = known.or_else(|| schema.get("additionalProperties"));
+            // A key with nothing after it is as good as left out, unless it is needed.
+            let required = schema["required"]
+                .as_array()
+                .is_some_and(|r| r.contains(&entry.key.as_str().into()));
+            if matches!(entry.node.value, Value::Null) && known.is_some() && !required {
+                continue;
+            }
             match schema_of_value.filter(|schema| schema.is_object()) {
                 Some(inner_schema) => {
                     let value = self.value(&entry.node, inner_schema, &inner);
@@ -124,7 +131,11 @@ impl<'a> Checker<'a> {
     }
 
     fn unknown(&mut self, entry: &Entry, known: &[&str], path: &str) -> Json {
-        let what = format!("unknown key `{}`", entry.key);
+        let what = if known.contains(&"danger_inline") {
+            "unknown key, not repeated here: it may be the secret".to_owned()
+        } else {
+            format!("unknown key `{}`", entry.key)
+        };
         let hint = match PLANNED.iter().find(|(key, _)| *key == entry.key) {
             Some((_, hint)) => (*hint).to_owned(),
             None => suggestion(&entry.key, known),

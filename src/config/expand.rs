@@ -69,8 +69,9 @@ fn variable(inside: &str, lookup: Lookup<'_>) -> Result<String, (String, String)
     let valid = !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
     if !valid {
         return Err((
-            format!("`${{{inside}}}` is not a variable"),
-            "letters, digits and `_`; a fallback follows `:-`".into(),
+            // Not repeated: it may be part of a secret that holds a dollar sign.
+            "`${…}` without the name of a variable".into(),
+            "letters, digits and `_`, a fallback after `:-`; write `$$` for a dollar sign".into(),
         ));
     }
     // Like the shell's `:-`, an empty variable counts as unset when there is a fallback.

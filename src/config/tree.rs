@@ -94,7 +94,14 @@ impl Builder {
             Event::DocumentStart(..) if self.root.is_some() => {
                 Err(vec![problem(position, "a second YAML document", "one file, one document")])
             }
-            Event::Scalar(text, style, anchor, _tag) => {
+            Event::Scalar(.., Some(_))
+            | Event::SequenceStart(.., Some(_))
+            | Event::MappingStart(.., Some(_)) => Err(vec![problem(
+                position,
+                "a YAML tag (`!…`)",
+                "tags are not supported; remove it",
+            )]),
+            Event::Scalar(text, style, anchor, None) => {
                 let value = scalar(text.into_owned(), style);
                 self.finish(Node { position, value }, anchor)
             }
@@ -107,8 +114,11 @@ impl Builder {
             Event::SequenceEnd | Event::MappingEnd => self.close(),
             Event::Alias(anchor) => match self.anchors.get(&anchor) {
                 Some(node) => {
+                    self.nodes += size(node);
+                    if self.nodes > MAX_NODES {
+                        return Err(vec![problem(position, TOO_MANY, ALIASES)]);
+                    }
                     let node = node.clone();
-                    self.nodes += size(&node);
                     self.finish(node, 0)
                 }
                 None => Err(vec![problem(position, "an alias inside the value it names", "")]),
@@ -143,7 +153,7 @@ impl Builder {
     fn finish(&mut self, node: Node, anchor: usize) -> Result<(), Vec<Problem>> {
         self.nodes += 1;
         if self.nodes > MAX_NODES {
-            return Err(vec![problem(node.position, "too many values", "are aliases nested?")]);
+            return Err(vec![problem(node.position, TOO_MANY, ALIASES)]);
         }
         if anchor != 0 {
             self.anchors.insert(anchor, node.clone());
@@ -224,4 +234,6 @@ const MERGE: &str = "<<";
 const START: Position = Position { line: 1, column: 1 };
 const MAX_DEPTH: usize = 64;
 /// Room for tens of thousands of routes; an alias bomb meets it within milliseconds.
-const MAX_NODES: usize = 2_000_000;
+const MAX_NODES: usize = 500_000;
+const TOO_MANY: &str = "too many values";
+const ALIASES: &str = "do aliases (*name) stand inside what other aliases name?";

@@ -9,6 +9,7 @@ use http::header::{CONNECTION, HeaderMap, HeaderValue, UPGRADE};
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 
+use crate::cause::describe;
 use crate::drain::DrainWatch;
 use crate::inject::Upgrade;
 use crate::listener::Peer;
@@ -31,7 +32,10 @@ pub(super) fn tunnel(caller: OnUpgrade, upstream: OnUpgrade, held: (Arc<Peer>, D
         };
         match result.await {
             Ok((sent, received)) => tracing::debug!(sent, received, "tunnel closed"),
-            Err(error) => tracing::debug!(%error, "tunnel broke"),
+            Err(error) => {
+                let error = describe(error.as_ref());
+                tracing::debug!(error, "tunnel broke");
+            }
         }
         drop(held);
     });

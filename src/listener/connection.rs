@@ -15,6 +15,7 @@ use tokio::time::MissedTickBehavior;
 
 use super::activity::{Activity, Verdict, Watched};
 use super::{Peer, Serve};
+use crate::cause::describe;
 use crate::drain::DrainWatch;
 
 /// Bounds on what callers may send, and how slowly.
@@ -61,7 +62,8 @@ pub(super) async fn serve<I, S>(
             biased;
             result = connection.as_mut() => {
                 if let Err(error) = result {
-                    tracing::debug!(%error, "connection ended with an error");
+                    let error = describe(error.as_ref());
+                    tracing::debug!(error, "connection ended with an error");
                 }
                 return;
             }

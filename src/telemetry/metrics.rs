@@ -76,7 +76,7 @@ impl Metrics {
             )?,
             token_lookups: counter(
                 "vicar_token_lookups_total",
-                "Requests that needed a token: hit from the cache, or miss.",
+                "Look-ups of a token, the first one at start included: hit from the cache, or miss.",
                 &["client", "result"],
             )?,
             token_refreshes: counter(

@@ -90,7 +90,14 @@ impl Lowering<'_> {
             return None;
         }
         let instance = match &yaml.instance {
-            Some(instance) => self.secure_url(instance, &format!("{path}.instance"))?,
+            Some(instance) => {
+                let path = format!("{path}.instance");
+                let url = self.secure_url(instance, &path)?;
+                if !matches!(url.path(), "" | "/") {
+                    self.problem(&path, "must be https://host alone", "the tenant has its own key");
+                }
+                url
+            }
             None => self.accept(path, Url::parse(cloud_host(yaml.cloud)), "")?,
         };
         self.accept(path, Authority::entra(&instance, &tenant, http), "")

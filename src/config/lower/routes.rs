@@ -65,7 +65,7 @@ impl Lowering<'_> {
         let carries_token = !matches!(yaml.token, TokenYaml::Strip);
         let token = self.token(yaml.token, &format!("{path}.token"));
         let inject_path = format!("{path}.inject");
-        let (inbound, injector) = self.inject(&yaml.inject, &inject_path, token.as_ref())?;
+        let inject = self.inject(&yaml.inject, &inject_path, token.as_ref());
         let rewrite = self.rewrite(yaml.rewrite, &yaml.matches, &format!("{path}.rewrite"));
         let keeps_host = rewrite.as_ref().is_some_and(|r| r.host != HostPolicy::Upstream);
         let upstream = self.upstream(
@@ -74,6 +74,7 @@ impl Lowering<'_> {
             &format!("{path}.upstream"),
             upstreams,
         );
+        let (inbound, injector) = inject?;
         Some(RouteSpec {
             name: yaml.name.into(),
             matcher: matcher?,
@@ -119,9 +120,13 @@ impl Lowering<'_> {
         };
         let mut methods = Vec::new();
         for (index, method) in yaml.methods.iter().enumerate() {
-            let path = format!("{path}.methods[{index}]");
-            let parsed = Method::from_bytes(method.as_bytes()).map_err(|_| "not a method");
-            methods.extend(self.accept(&path, parsed, ""));
+            if METHODS.contains(&method.as_str()) {
+                methods.extend(Method::from_bytes(method.as_bytes()));
+            } else {
+                let what = "no method that could match; methods are in capitals";
+                let hint = suggestion(&method.to_ascii_uppercase(), METHODS);
+                self.problem(&format!("{path}.methods[{index}]"), what, hint);
+            }
         }
         let headers = self.header_predicates(&yaml.headers, &format!("{path}.headers"));
         Some(Matcher::new(host?, path_match?, methods, headers))
@@ -274,3 +279,6 @@ impl Lowering<'_> {
         Some(Rewrite::new(prefix, host))
     }
 }
+
+/// Methods a reverse proxy serves (RFC 9110 section 9, RFC 5789).
+const METHODS: &[&str] = &["DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"];

@@ -2,7 +2,7 @@
 
 use super::Lowering;
 use crate::config::schema::SecretRef;
-use crate::secret::{SecretSource, SecretString};
+use crate::secret::{ExposeSecret as _, SecretSource, SecretString};
 
 impl Lowering<'_> {
     /// A source whose value could be read just now.
@@ -16,6 +16,10 @@ impl Lowering<'_> {
             }
             SecretRef::DangerInline(value) => fixed("danger_inline".to_owned(), value),
         };
+        if matches!(&source, SecretSource::Fixed { value, .. } if value.expose_secret().is_empty())
+        {
+            self.problem(path, "an empty secret", "");
+        }
         let hint = "the file must exist and be readable by the user Vicar runs as";
         let readable = source.read().map(drop);
         self.accept(path, readable, hint)?;

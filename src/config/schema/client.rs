@@ -27,7 +27,7 @@ pub(in crate::config) struct ClientYaml {
 pub(in crate::config) struct AuthorityYaml {
     /// Microsoft Entra ID.
     pub(in crate::config) entra: Option<EntraYaml>,
-    /// Any `OpenID` Connect or OAuth 2.0 server that publishes metadata.
+    /// Any OpenID Connect or OAuth 2.0 server that publishes metadata.
     pub(in crate::config) oidc: Option<OidcYaml>,
     /// The token endpoint's address, without discovery.
     pub(in crate::config) token_endpoint: Option<String>,

@@ -3,7 +3,6 @@
 //! Part of `token::authority`. Not for callers' traffic. Redirects are never followed, answers are
 //! read up to a limit, and no error text repeats a URL's query or a body.
 
-use std::error::Error as _;
 use std::time::{Duration, SystemTime};
 
 use http::header::{ACCEPT, AUTHORIZATION, RETRY_AFTER};
@@ -12,6 +11,7 @@ use reqwest::redirect::Policy;
 use url::Url;
 
 use super::TokenRequest;
+use crate::cause::describe;
 use crate::token::AcquireError;
 
 /// Which forward proxies authority traffic goes through. Loopback never does: what is allowed in the
@@ -138,17 +138,9 @@ async fn read(request: reqwest::RequestBuilder) -> Result<Answer, AcquireError> 
     Ok(Answer { status: response.status(), headers: response.headers().clone(), body })
 }
 
-/// The whole chain of causes, without the URL (whose host the metrics already name).
+/// The causes, without the URL (whose query or user might tell).
 fn without_url(error: reqwest::Error) -> String {
-    let error = error.without_url();
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
+    describe(&error.without_url())
 }
 
 /// A random identifier in the shape of a UUID (version 4), which Entra's support asks for.
