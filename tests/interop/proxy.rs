@@ -76,7 +76,9 @@ impl Proxy {
         match ready {
             Some(true) => Ok(proxy),
             Some(false) => Err(proxy.log()),
-            None => panic!("vicar did not answer within {READY_LIMIT:?}; it said:\n{}", proxy.log()),
+            None => {
+                panic!("vicar did not answer within {READY_LIMIT:?}; it said:\n{}", proxy.log())
+            }
         }
     }
 
