@@ -112,7 +112,7 @@ fn text(status: StatusCode, text: String) -> Response<Body> {
 }
 
 fn json_response(status: StatusCode, value: &Value) -> Response<Body> {
-    respond(status, "application/json", value.to_string())
+    respond(status, "application/json", format!("{value}\n"))
 }
 
 fn respond(status: StatusCode, content_type: &'static str, body: String) -> Response<Body> {

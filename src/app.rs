@@ -21,6 +21,7 @@ use crate::drain::{Drain, DrainWatch};
 use crate::listener::{
     BindAddress, BindError, ConnectionLimits, Listener, ServerTls, Socket, bind,
 };
+use crate::proxy::TokenSource;
 use crate::telemetry::Metrics;
 use crate::token::cache::{ApplicationCache, Slot};
 
@@ -62,6 +63,7 @@ impl App {
     /// When an address is taken, or the system is out of resources.
     pub fn start(config: Config, clock: Clock) -> Result<Self, StartError> {
         let Config { runtime, log, grace, admin, listeners, clients: _ } = config;
+        warn_of_open_listeners(&listeners);
         let (bound, addresses) = bind_all(&listeners, runtime.workers)?;
         let admin = admin.map(|address| bind(&address, 1)).transpose()?;
 
@@ -126,6 +128,23 @@ fn bind_all(
         sockets.push(opened);
     }
     Ok((sockets, addresses))
+}
+
+/// Whoever reaches such a listener acts with the client's rights.
+fn warn_of_open_listeners(listeners: &[ListenerConfig]) {
+    for listener in listeners {
+        let demands = listener.tls.as_ref().is_some_and(ServerTls::demands_certificate);
+        let mut routes = listener.routes.iter();
+        let attaches = routes.any(|route| matches!(route.token, TokenSource::Application(_)));
+        if listener.address.is_open() && attaches && !demands {
+            tracing::warn!(
+                listener = listener.name,
+                address = %listener.address,
+                "everyone who reaches this address gets the tokens of its routes; \
+                 bind to loopback, or demand a certificate with tls.client_ca"
+            );
+        }
+    }
 }
 
 fn control_runtime() -> std::io::Result<Runtime> {

@@ -53,7 +53,7 @@ impl Blueprint {
             }
         }
         let metrics = Arc::new(ProxyMetrics {
-            unrouted: route_metrics("", metrics),
+            unrouted: route_metrics("", String::new(), metrics),
             refusals: metrics.refusals.clone(),
             in_flight: metrics.in_flight.clone(),
         });
@@ -84,7 +84,7 @@ impl ListenerBlueprint {
                     TokenPlan::Application(tokens.slot(token, &metrics))
                 }
             };
-            let metrics = route_metrics(&spec.name, metrics);
+            let metrics = route_metrics(&spec.name, spec.upstream.to_string(), metrics);
             (spec, token, metrics)
         });
         Self {
@@ -126,10 +126,11 @@ impl ListenerBlueprint {
     }
 }
 
-fn route_metrics(route: &str, metrics: &Metrics) -> Arc<RouteMetrics> {
+fn route_metrics(route: &str, upstream: String, metrics: &Metrics) -> Arc<RouteMetrics> {
     let class = |class: &str| metrics.requests.with_label_values(&[route, class]);
     Arc::new(RouteMetrics {
         route: route.into(),
+        upstream,
         classes: ["1xx", "2xx", "3xx", "4xx", "5xx"].map(class),
         seconds: metrics.request_seconds.with_label_values(&[route]),
         upstream_seconds: metrics.upstream_seconds.with_label_values(&[route]),

@@ -35,6 +35,12 @@ pub enum Protocol {
     Http2,
 }
 
+impl std::fmt::Display for Upstream {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}://{}", self.scheme, self.authority)
+    }
+}
+
 impl Upstream {
     /// An upstream at `url`; `tls` settings belong to https URLs and to them alone.
     ///

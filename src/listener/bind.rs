@@ -22,6 +22,14 @@ pub enum BindAddress {
     Unix(PathBuf),
 }
 
+impl BindAddress {
+    /// Whether other machines can reach it.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        matches!(self, Self::Tcp(address) if !address.ip().is_loopback())
+    }
+}
+
 /// A listening socket, not yet registered with a runtime.
 #[derive(Debug)]
 pub enum Socket {

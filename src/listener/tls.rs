@@ -47,6 +47,12 @@ impl ServerTls {
         Ok(Self { certificate, private_key, client_ca, current })
     }
 
+    /// Whether callers must present a certificate.
+    #[must_use]
+    pub fn demands_certificate(&self) -> bool {
+        self.client_ca.is_some()
+    }
+
     /// Does the handshake on an accepted connection.
     pub(super) async fn accept(&self, stream: Stream) -> std::io::Result<TlsStream<Stream>> {
         let config = Arc::clone(&self.current.load().config);

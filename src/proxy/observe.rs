@@ -6,6 +6,7 @@
 
 use std::sync::Arc;
 
+use http::header::HOST;
 use http::{Method, Request, Response, StatusCode, Version};
 use prometheus::{Histogram, IntCounter, IntCounterVec, IntGauge};
 use tokio::time::Instant;
@@ -31,6 +32,8 @@ pub struct ProxyMetrics {
 pub struct RouteMetrics {
     /// The route's name, as the configuration has it.
     pub route: Arc<str>,
+    /// Where its requests go, for the log.
+    pub upstream: String,
     /// Requests by status class, 1xx first.
     pub classes: [IntCounter; 5],
     /// Seconds from the request's head to the end of the response.
@@ -58,8 +61,22 @@ pub(super) struct Observation {
 #[derive(Debug)]
 struct Line {
     method: Method,
+    host: Option<String>,
     path: String,
     version: Version,
+}
+
+impl Line {
+    fn of<B>(request: &Request<B>) -> Self {
+        let host = request.uri().authority().map(http::uri::Authority::as_str);
+        let host = host.or_else(|| request.headers().get(HOST)?.to_str().ok());
+        Self {
+            method: request.method().clone(),
+            host: host.map(without_user),
+            path: request.uri().path().to_owned(),
+            version: request.version(),
+        }
+    }
 }
 
 impl Observation {
@@ -72,11 +89,7 @@ impl Observation {
         in_flight: InFlight,
     ) -> Self {
         metrics.in_flight.inc();
-        let line = logs_access.then(|| Line {
-            method: request.method().clone(),
-            path: request.uri().path().to_owned(),
-            version: request.version(),
-        });
+        let line = logs_access.then(|| Line::of(request));
         Self {
             started: Instant::now(),
             metrics: Arc::clone(metrics),
@@ -115,10 +128,11 @@ impl Observation {
         let reason = error.reason();
         self.reason = Some(reason);
         let route = self.route_name();
+        let upstream = self.route.as_ref().map(|route| route.upstream.as_str());
         let request_id = self.correlation.request_id();
         match error {
             ProxyError::Acquire(_) | ProxyError::Forward(_) | ProxyError::Inject(_) => {
-                tracing::warn!(route, reason, request_id, %error, "request failed");
+                tracing::warn!(route, upstream, reason, request_id, %error, "request failed");
             }
             ProxyError::Inbound(_) | ProxyError::Route(_) => {
                 tracing::debug!(route, reason, request_id, %error, "request refused");
@@ -148,6 +162,7 @@ impl Observation {
             target: "vicar::access",
             route = self.route_name(),
             method = %line.method,
+            host = line.host,
             path = line.path,
             version = ?line.version,
             status = self.status.map(|status| status.as_u16()),
@@ -185,3 +200,11 @@ impl Drop for Observation {
 
 /// The caller left before there was an answer.
 const CALLER_GONE: &str = "caller_gone";
+/// The host alone: what some put before an `@` may be a password.
+fn without_user(authority: &str) -> String {
+    let host = authority.rsplit('@').next().unwrap_or_default();
+    host.chars().take(MAX_HOST).collect()
+}
+
+/// A name is no longer; what is longer is noise.
+const MAX_HOST: usize = 255;

@@ -93,6 +93,17 @@ impl Authority {
         matches!(self.kind, AuthorityKind::Entra { .. })
     }
 
+    /// Its token endpoint, or the issuer under which that is discovered, for the log.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        match &self.kind {
+            AuthorityKind::Entra { endpoint } | AuthorityKind::TokenEndpoint { endpoint } => {
+                endpoint.as_str()
+            }
+            AuthorityKind::Oidc(metadata) => metadata.issuer(),
+        }
+    }
+
     /// The time one fetch may take, its retry included.
     #[must_use]
     pub fn total_timeout(&self) -> Duration {

@@ -114,8 +114,6 @@ impl Slot {
     /// Fetches the first token, again and again until there is one.
     pub async fn warm_up(self: Arc<Self>) {
         while let Err(failure) = self.token().await {
-            let client = &self.spec.client.name;
-            tracing::warn!(%client, error = %failure.error, "no first token yet");
             tokio::time::sleep(failure.retry_in.min(MAX_WARM_UP_PAUSE)).await;
         }
     }
@@ -220,15 +218,19 @@ impl Pilot {
         state.flight = None;
         let result = match fetched.map(Arc::new) {
             Ok(token) => {
-                tracing::debug!(%client, "token fetched");
-                state.failure = None;
+                if let Some(failure) = state.failure.take() {
+                    tracing::info!(%client, after_failures = failure.streak, "token obtained");
+                } else {
+                    tracing::debug!(%client, "token obtained");
+                }
                 if token.is_cacheable() {
                     slot.current.store(Some(Arc::clone(&token)));
                 }
                 Ok(token)
             }
             Err(error) => {
-                tracing::warn!(%client, reason = error.reason(), %error, "no token");
+                let authority = slot.spec.client.authority.name();
+                tracing::warn!(%client, authority, reason = error.reason(), %error, "no token");
                 let streak = state.failure.as_ref().map_or(1, |failure| failure.streak + 1);
                 let now = slot.clock.now();
                 let failure = state.failure.insert(Failure::new(error, streak, now));
