@@ -189,3 +189,15 @@ async fn a_redirect_of_the_token_endpoint_is_never_followed() {
     assert_eq!(elsewhere.count(), 0);
     assert!(upstream.seen().is_empty());
 }
+
+#[tokio::test]
+async fn a_loopback_authority_is_never_asked_through_the_environments_proxy() {
+    let (authority, upstream) = (Authority::start().await, Upstream::start().await);
+    // Nobody listens there: a request that went that way would fail.
+    let proxy = |name: &str| name.ends_with("_proxy").then(|| "http://127.0.0.1:9".to_owned());
+    let credential = "client_secret_post: { danger_inline: s }";
+    let yaml = yaml(&authority.token_endpoint(), credential, &route(&upstream));
+    let vicar = Vicar::start_in(&yaml, &proxy);
+    assert_eq!(get(&vicar.address(), "/", "").await.status, 200);
+    assert_eq!(authority.count(), 1);
+}

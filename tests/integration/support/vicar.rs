@@ -17,7 +17,12 @@ pub struct Vicar {
 impl Vicar {
     /// Starts with a whole configuration; listeners should use port 0.
     pub fn start(yaml: &str) -> Self {
-        let config = match config::parse("test.yaml", yaml, &|_| None) {
+        Self::start_in(yaml, &|_| None)
+    }
+
+    /// The same in this environment.
+    pub fn start_in(yaml: &str, environment: &dyn Fn(&str) -> Option<String>) -> Self {
+        let config = match config::parse("test.yaml", yaml, environment) {
             Ok(config) => config,
             Err(problems) => panic!("{problems}\n{yaml}"),
         };
