@@ -21,10 +21,10 @@ use std::time::Duration;
 
 pub use problem::{Position, Problem, Problems};
 
+use crate::authority::ClientSpec;
 use crate::listener::{BindAddress, ConnectionLimits, ServerTls};
 use crate::proxy::RouteSpec;
 use crate::telemetry::LogSettings;
-use crate::token::ClientSpec;
 
 /// A configuration that can be run.
 #[derive(Debug)]

@@ -24,6 +24,9 @@ pub mod listener;
 pub mod route;
 pub mod token;
 
+// The other side of key sets, tokens and introspection: not a stage, used by two of them.
+pub mod authority;
+
 // The pipeline that ties them together, and what operations see.
 pub mod admin;
 pub mod proxy;
@@ -31,6 +34,7 @@ pub mod telemetry;
 
 // Leaves: they know nothing of the stages.
 pub mod body;
+pub mod cache_key;
 pub mod cause;
 pub mod clock;
 pub mod drain;

@@ -5,17 +5,17 @@
 //! ```
 //!
 //! The cache answers almost always. When it cannot, [`TokenSpec::fetch`] lets the flow write the
-//! form, the credential sign it and the authority answer it. Nothing here knows about proxying: the
+//! form, the credential sign it and the authority answer it (both in [`crate::authority`]). Nothing here knows about proxying: the
 //! engine could as well serve a command line.
 
 mod access_token;
-pub mod authority;
 pub mod cache;
-pub mod credential;
 mod error;
 pub mod flow;
 mod spec;
+mod wire;
 
 pub use access_token::{AccessToken, Lifetime};
 pub use error::{AcquireError, AcquireFailure, Fault};
-pub use spec::{ClientSpec, TokenSpec};
+pub use spec::TokenSpec;
+pub use wire::OAuthErrorCode;

@@ -28,9 +28,9 @@ use std::time::Duration;
 use granit_parser::{Event, Parser, ScalarStyle, Span};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use serde_json::{Value as Json, json};
+use vicar::authority::ClientCredential;
 use vicar::config::{self, Config, Problems};
 use vicar::secret::ExposeSecret as _;
-use vicar::token::credential::ClientCredential;
 
 #[test]
 fn every_example_loads() {

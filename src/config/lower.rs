@@ -22,8 +22,8 @@ use super::schema::{
 };
 use super::tree::Node;
 use super::{Config, Layout, Runtime};
+use crate::authority::ClientSpec;
 use crate::telemetry::{LogFormat, LogSettings};
-use crate::token::ClientSpec;
 
 /// Turns `yaml` into a [`Config`]; `tree` is only asked for positions.
 pub(super) fn lower(

@@ -5,7 +5,6 @@
 //! on behalf of callers will need a map with bounds; they never share this one.) Slots outlive the
 //! configuration that made them as long as some route still holds them.
 
-mod key;
 mod slot;
 
 use std::collections::HashMap;
@@ -13,10 +12,10 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use tokio::runtime::Handle;
 
-pub use key::{CacheKey, CacheKeyBuilder};
 pub use slot::{Slot, TokenMetrics};
 
 use super::TokenSpec;
+use crate::cache_key::CacheKey;
 use crate::clock::Clock;
 
 /// All slots, by key.

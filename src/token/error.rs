@@ -6,8 +6,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::authority::wire::OAuthErrorCode;
-use crate::secret::SecretError;
+use super::wire::OAuthErrorCode;
+use crate::authority::AuthorityError;
 
 /// Why acquiring a token failed.
 #[derive(Debug, thiserror::Error)]
@@ -15,17 +15,9 @@ pub enum AcquireError {
     /// The task that was fetching ended without an answer.
     #[error("the fetch ended without an answer")]
     Aborted,
-    /// Our own credential cannot be read.
-    #[error("our credential: {0}")]
-    Credential(#[from] SecretError),
-    /// The authority's metadata is not what it must be.
-    #[error("the authority's metadata at {url}: {what}")]
-    Metadata {
-        /// The document's address.
-        url: String,
-        /// What is wrong with it.
-        what: String,
-    },
+    /// The authority gave no usable answer.
+    #[error(transparent)]
+    Authority(#[from] AuthorityError),
     /// The authority refused our client or our request; trying again soon will not help.
     #[error(
         "the authority refused with status {status}, error {code}{}",
@@ -38,25 +30,6 @@ pub enum AcquireError {
         code: OAuthErrorCode,
         /// Error numbers, correlation and trace ids, for the authority's support.
         details: Option<String>,
-    },
-    /// The authority told us to wait.
-    #[error("the authority told us to wait {retry_after:?} (status {status})")]
-    Throttled {
-        /// HTTP status of the answer.
-        status: u16,
-        /// For how long, at most an hour.
-        retry_after: Duration,
-    },
-    /// The authority cannot be reached, or failed while it answered.
-    #[error("the authority cannot be reached: {0}")]
-    Unreachable(String),
-    /// The authority answered something that is not a token.
-    #[error("the authority's answer is unusable (status {status}): {what}")]
-    Unusable {
-        /// HTTP status of the answer.
-        status: u16,
-        /// What is wrong with it.
-        what: &'static str,
     },
     /// The authority issued a token of a type we must not send as a bearer token.
     #[error("the authority issued a token that is not of type Bearer")]
@@ -88,12 +61,7 @@ impl AcquireError {
     pub fn fault(&self) -> Fault {
         match self {
             Self::Refused { .. } | Self::WrongTokenType => Fault::Ours,
-            Self::Aborted
-            | Self::Credential(_)
-            | Self::Metadata { .. }
-            | Self::Throttled { .. }
-            | Self::Unreachable(_)
-            | Self::Unusable { .. } => Fault::Authority,
+            Self::Aborted | Self::Authority(_) => Fault::Authority,
         }
     }
 
@@ -102,13 +70,9 @@ impl AcquireError {
     pub fn reason(&self) -> &'static str {
         match self {
             Self::Aborted => "token_fetch_aborted",
-            Self::Credential(_) => "credential_unreadable",
-            Self::Metadata { .. } => "authority_metadata_unusable",
+            Self::Authority(error) => error.reason(),
             Self::Refused { code, .. } if code.blames_client() => "authority_refused_client",
             Self::Refused { .. } => "authority_refused_request",
-            Self::Throttled { .. } => "authority_throttled",
-            Self::Unreachable(_) => "authority_unreachable",
-            Self::Unusable { .. } => "authority_answer_unusable",
             Self::WrongTokenType => "authority_token_type",
         }
     }
@@ -116,6 +80,6 @@ impl AcquireError {
     /// Whether a second try within the same fetch is worth making.
     #[must_use]
     pub fn is_retryable(&self) -> bool {
-        matches!(self, Self::Unreachable(_) | Self::Unusable { .. } | Self::Metadata { .. })
+        matches!(self, Self::Authority(error) if error.is_retryable())
     }
 }

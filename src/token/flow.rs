@@ -2,7 +2,7 @@
 //!
 //! Part of `token`, between cache and credential.
 
-use super::cache::CacheKeyBuilder;
+use crate::cache_key::CacheKeyBuilder;
 
 /// A grant and its parameters.
 #[derive(Debug)]

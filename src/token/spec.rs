@@ -7,27 +7,12 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::authority::{Authority, TokenRequest};
-use super::cache::CacheKey;
-use super::credential::ClientCredential;
 use super::flow::Flow;
+use super::wire;
 use super::{AccessToken, AcquireError};
+use crate::authority::{AuthorityError, ClientSpec, FormRequest};
+use crate::cache_key::CacheKey;
 use crate::clock::Clock;
-
-/// Vicar's registration at an authority.
-#[derive(Debug)]
-pub struct ClientSpec {
-    /// Its name in the configuration, for logs and metrics.
-    pub name: Arc<str>,
-    /// The identifier the authority gave us.
-    pub client_id: String,
-    /// How we prove ourselves.
-    pub credential: ClientCredential,
-    /// Who issues the tokens.
-    pub authority: Authority,
-    /// Whether its tokens are fetched at start.
-    pub warm_up: bool,
-}
 
 /// A token some route needs: a client and a flow.
 #[derive(Debug)]
@@ -72,19 +57,19 @@ impl TokenSpec {
             self.fetch_once(clock).await
         });
         within_deadline.await.unwrap_or_else(|_| {
-            Err(AcquireError::Unreachable(format!("no token within {total:?}")))
+            Err(AuthorityError::Unreachable(format!("no token within {total:?}")).into())
         })
     }
 
     /// One request. The credential signs anew for each, since an assertion is good for one use.
     async fn fetch_once(&self, clock: &Clock) -> Result<AccessToken, AcquireError> {
         let client = &self.client;
-        let endpoint = client.authority.endpoint(clock).await?;
-        let mut request = TokenRequest::new(&client.client_id, self.flow.form());
+        let endpoint = client.authority.token_endpoint(clock).await?;
+        let mut request = FormRequest::new(&client.client_id, self.flow.form());
         client.credential.authenticate(&mut request, &endpoint).await?;
         let asked = clock.now();
-        let response = client.authority.request_token(&endpoint, request).await?;
-        response.into_token(clock, asked)
+        let answer = client.authority.post(&endpoint.url, &request).await?;
+        wire::judge(answer.status, answer.retry_after(), &answer.body)?.into_token(clock, asked)
     }
 }
 

@@ -6,13 +6,11 @@ use std::sync::Arc;
 use url::Url;
 
 use super::Lowering;
+use crate::authority::{Authority, AuthorityHttp, ClientCredential, ClientSpec, SecretMethod};
 use crate::config::schema::{
     AuthorityTimeoutsYaml, AuthorityYaml, ClientYaml, CloudYaml, CredentialYaml, EntraYaml,
 };
 use crate::tls;
-use crate::token::ClientSpec;
-use crate::token::authority::{Authority, AuthorityHttp};
-use crate::token::credential::{ClientCredential, SecretMethod};
 
 impl Lowering<'_> {
     /// Lowers every client; those with problems are left out.
@@ -67,7 +65,7 @@ impl Lowering<'_> {
             }
             (None, None, Some(endpoint)) => {
                 let url = self.secure_url(&endpoint, &format!("{path}.token_endpoint"))?;
-                Some(Authority::token_endpoint(url, http))
+                Some(Authority::bare(url, http))
             }
             _ => {
                 self.problem(path, "expected exactly one of entra, oidc, token_endpoint", "");

@@ -6,9 +6,9 @@ use hyper_util::client::proxy::matcher::Matcher;
 use url::Url;
 
 use super::Lowering;
+use crate::authority::ProxySettings;
 use crate::forward::ProxyAddress;
 use crate::tls;
-use crate::token::authority::ProxySettings;
 
 impl Lowering<'_> {
     /// The proxies for authority traffic; nothing after a problem.

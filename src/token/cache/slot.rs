@@ -12,9 +12,10 @@ use prometheus::{Histogram, IntCounter, IntCounterVec};
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 
+use crate::authority::{AuthorityError, ClientSpec};
 use crate::clock::{Clock, Moment};
 use crate::token::error::{AcquireFailure, Fault};
-use crate::token::{AccessToken, AcquireError, ClientSpec, TokenSpec};
+use crate::token::{AccessToken, AcquireError, TokenSpec};
 
 /// The place of one token.
 #[derive(Debug)]
@@ -264,7 +265,9 @@ impl Failure {
         let doubled = 2_u32.saturating_pow(streak.min(16) - 1);
         let jitter = 0.75 + fastrand::f64() / 2.0;
         let (ask, renew) = match (&error, error.fault()) {
-            (AcquireError::Throttled { retry_after, .. }, _) => (*retry_after, *retry_after),
+            (AcquireError::Authority(AuthorityError::Throttled { retry_after, .. }), _) => {
+                (*retry_after, *retry_after)
+            }
             // A refusal does not pass by itself; somebody has to change something.
             (_, Fault::Ours) => {
                 let pause = (REFUSAL_PAUSE * doubled.min(3)).mul_f64(jitter);

@@ -1,15 +1,15 @@
 //! `client_secret_basic` and `client_secret_post` (RFC 6749 section 2.3.1).
 //!
-//! Part of `token::credential`. Exactly one of the two is used per request.
+//! Part of `authority::credential`. Exactly one of the two is used per request.
 
 use http::HeaderValue;
 use url::form_urlencoded::byte_serialize;
 
+use crate::authority::FormRequest;
 use crate::secret::{ExposeSecret, SecretString};
-use crate::token::authority::TokenRequest;
 
 /// Adds the secret to the header (`basic`) or to the form.
-pub(super) fn authenticate(request: &mut TokenRequest, secret: &SecretString, basic: bool) {
+pub(super) fn authenticate(request: &mut FormRequest, secret: &SecretString, basic: bool) {
     if basic {
         request.authorization = Some(basic_header(&request.client_id, secret));
     } else {

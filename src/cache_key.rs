@@ -1,6 +1,6 @@
-//! A digest of every input that can change a token.
+//! A digest of every input that can change what is cached.
 //!
-//! Part of `token::cache`. Fields are length-prefixed, so no two different lists of fields are the
+//! A leaf. Fields are length-prefixed, so no two different lists of fields are the
 //! same bytes, and hashed under a key drawn at start, so a dump of keys tells nothing.
 
 use std::sync::LazyLock;

@@ -1,6 +1,6 @@
-//! The small HTTP client for authority traffic: token requests and metadata.
+//! The small HTTP client for authority traffic: forms, metadata and key sets.
 //!
-//! Part of `token::authority`. Not for callers' traffic. Redirects are never followed, answers are
+//! Part of `authority`. Not for callers' traffic. Redirects are never followed, answers are
 //! read up to a limit, and no error text repeats a URL's query or a body.
 
 use std::time::{Duration, SystemTime};
@@ -10,9 +10,9 @@ use http::{HeaderMap, StatusCode};
 use reqwest::redirect::Policy;
 use url::Url;
 
-use super::TokenRequest;
+use super::AuthorityError;
+use super::FormRequest;
 use crate::cause::describe;
-use crate::token::AcquireError;
 
 /// Which forward proxies authority traffic goes through. Loopback never does: what is allowed in the
 /// clear there must not leave the machine.
@@ -43,10 +43,12 @@ pub struct AuthorityHttp {
 }
 
 /// An answer, read whole.
-pub(super) struct Answer {
-    pub(super) status: StatusCode,
-    pub(super) headers: HeaderMap,
-    pub(super) body: Vec<u8>,
+pub struct Answer {
+    /// Its status.
+    pub status: StatusCode,
+    headers: HeaderMap,
+    /// At most 256 KiB.
+    pub body: Vec<u8>,
 }
 
 impl AuthorityHttp {
@@ -80,7 +82,9 @@ impl AuthorityHttp {
         Ok(Self { client: builder.build().map_err(without_url)?, total })
     }
 
-    pub(super) fn total_timeout(&self) -> Duration {
+    /// The time one exchange may take.
+    #[must_use]
+    pub fn total_timeout(&self) -> Duration {
         self.total
     }
 
@@ -88,9 +92,9 @@ impl AuthorityHttp {
     pub(super) async fn post_form(
         &self,
         url: &Url,
-        request: &TokenRequest,
+        request: &FormRequest,
         is_entra: bool,
-    ) -> Result<Answer, AcquireError> {
+    ) -> Result<Answer, AuthorityError> {
         let mut post = self.client.post(url.clone()).header(ACCEPT, JSON).form(&request.form);
         if let Some(authorization) = &request.authorization {
             post = post.header(AUTHORIZATION, authorization.clone());
@@ -106,15 +110,25 @@ impl AuthorityHttp {
         read(post).await
     }
 
-    /// GETs a metadata document.
-    pub(super) async fn get(&self, url: &Url) -> Result<Answer, AcquireError> {
+    /// GETs a document.
+    ///
+    /// # Errors
+    /// When there is no answer, or it is too large.
+    pub async fn get(&self, url: &Url) -> Result<Answer, AuthorityError> {
         read(self.client.get(url.clone()).header(ACCEPT, JSON)).await
+    }
+}
+
+impl std::fmt::Debug for Answer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Answer").field("status", &self.status).finish_non_exhaustive()
     }
 }
 
 impl Answer {
     /// `Retry-After` as seconds or as a date, at most an hour.
-    pub(super) fn retry_after(&self) -> Option<Duration> {
+    #[must_use]
+    pub fn retry_after(&self) -> Option<Duration> {
         let value = self.headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
         let wait = match value.parse::<u64>() {
             Ok(seconds) => Duration::from_secs(seconds),
@@ -124,14 +138,14 @@ impl Answer {
     }
 }
 
-async fn read(request: reqwest::RequestBuilder) -> Result<Answer, AcquireError> {
-    let unreachable = |error| AcquireError::Unreachable(without_url(error));
+async fn read(request: reqwest::RequestBuilder) -> Result<Answer, AuthorityError> {
+    let unreachable = |error| AuthorityError::Unreachable(without_url(error));
     let mut response = request.send().await.map_err(unreachable)?;
     let mut body = Vec::new();
     while let Some(chunk) = response.chunk().await.map_err(unreachable)? {
         if body.len() + chunk.len() > MAX_ANSWER {
             let status = response.status().as_u16();
-            return Err(AcquireError::Unusable { status, what: "larger than 256 KiB" });
+            return Err(AuthorityError::Unusable { status, what: "larger than 256 KiB" });
         }
         body.extend_from_slice(&chunk);
     }

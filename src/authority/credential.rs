@@ -1,14 +1,14 @@
 //! How Vicar proves to the authority who it is.
 //!
-//! Part of `token`: takes the flow's form and adds client authentication, anew for every request.
+//! Part of `authority`: takes the flow's form and adds client authentication, anew for every request.
 
 mod client_secret;
 
 use std::sync::Arc;
 
-use super::AcquireError;
-use super::authority::{Endpoint, TokenRequest};
-use super::cache::CacheKeyBuilder;
+use super::AuthorityError;
+use super::{Endpoint, FormRequest};
+use crate::cache_key::CacheKeyBuilder;
 use crate::secret::SecretSource;
 
 /// A client authentication method (names as registered with RFC 8414) and its material.
@@ -36,11 +36,11 @@ pub enum SecretMethod {
 
 impl ClientCredential {
     /// Adds the proof to `request`, reading rotated files again.
-    pub(super) async fn authenticate(
+    pub async fn authenticate(
         &self,
-        request: &mut TokenRequest,
+        request: &mut FormRequest,
         endpoint: &Endpoint,
-    ) -> Result<(), AcquireError> {
+    ) -> Result<(), AuthorityError> {
         match self {
             Self::ClientSecret { method, source } => {
                 let secret = source.load().await?;
@@ -56,7 +56,7 @@ impl ClientCredential {
     }
 
     /// Adds what tells this credential from others.
-    pub(super) fn add_to_key(&self, key: &mut CacheKeyBuilder) {
+    pub fn add_to_key(&self, key: &mut CacheKeyBuilder) {
         match self {
             Self::ClientSecret { method, source } => {
                 let (kind, identity) = source.identity();

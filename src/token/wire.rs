@@ -1,6 +1,6 @@
 //! What the token endpoint answers, judged as hostile input (RFC 6749 section 5).
 //!
-//! Part of `token::authority`. A token comes out only of status 200 with a JSON object, a non-empty
+//! Part of `token`. A token comes out only of status 200 with a JSON object, a non-empty
 //! `access_token` of allowed characters and `token_type` Bearer. `error_description` is never read:
 //! a server may echo our request in it.
 
@@ -13,11 +13,12 @@ use http::StatusCode;
 use serde::Deserialize;
 use serde_json::Value;
 
+use crate::authority::AuthorityError;
 use crate::clock::{Clock, Moment};
 use crate::token::{AccessToken, AcquireError, Lifetime};
 
 /// A good answer.
-pub struct TokenResponse {
+pub(super) struct TokenResponse {
     access_token: String,
     expires_in: Option<u64>,
     refresh_in: Option<u64>,
@@ -59,25 +60,26 @@ pub(super) fn judge(
     let number = status.as_u16();
     let overloaded = status.is_server_error() || status == StatusCode::REQUEST_TIMEOUT;
     Err(match (status, retry_after) {
-        (StatusCode::TOO_MANY_REQUESTS, wait) => AcquireError::Throttled {
-            status: number,
-            retry_after: wait.unwrap_or(DEFAULT_RETRY_AFTER),
-        },
-        (_, Some(retry_after)) if overloaded || code.is_passing() => {
-            AcquireError::Throttled { status: number, retry_after }
+        (StatusCode::TOO_MANY_REQUESTS, wait) => {
+            throttled(number, wait.unwrap_or(DEFAULT_RETRY_AFTER))
         }
-        _ if overloaded || code.is_passing() => {
-            AcquireError::Unusable { status: number, what: "the authority failed" }
-        }
-        _ if status.is_success() => {
-            AcquireError::Unusable { status: number, what: "only status 200 carries a token" }
-        }
+        (_, Some(wait)) if overloaded || code.is_passing() => throttled(number, wait),
+        _ if overloaded || code.is_passing() => unusable(number, "the authority failed"),
+        _ if status.is_success() => unusable(number, "only status 200 carries a token"),
         _ => AcquireError::Refused { status: number, code, details: error.details() },
     })
 }
 
+fn throttled(status: u16, retry_after: Duration) -> AcquireError {
+    AuthorityError::Throttled { status, retry_after }.into()
+}
+
+fn unusable(status: u16, what: &'static str) -> AcquireError {
+    AuthorityError::Unusable { status, what }.into()
+}
+
 fn success(body: &[u8]) -> Result<TokenResponse, AcquireError> {
-    let unusable = |what| AcquireError::Unusable { status: 200, what };
+    let unusable = |what| unusable(200, what);
     if body.iter().all(u8::is_ascii_whitespace) {
         return Err(unusable("an empty body"));
     }
@@ -110,12 +112,12 @@ impl fmt::Debug for TokenResponse {
 impl TokenResponse {
     /// The token with its lifetime, counted from when it was `asked` for: `expires_in`, else the JWT's
     /// own `exp`, else 300 s.
-    pub(in crate::token) fn into_token(
+    pub(super) fn into_token(
         self,
         clock: &Clock,
         asked: Moment,
     ) -> Result<AccessToken, AcquireError> {
-        let unusable = |what| AcquireError::Unusable { status: 200, what };
+        let unusable = |what| unusable(200, what);
         let total = match (self.expires_in, jwt_exp(&self.access_token)) {
             (Some(seconds), _) => Duration::from_secs(seconds),
             (None, Some(exp)) => match exp.saturating_sub(clock.wall().as_secs()) {

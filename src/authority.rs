@@ -1,21 +1,25 @@
-//! The authorization server: find its token endpoint, send the form, judge the answer.
+//! The other side: authorization servers and issuers, and how Vicar talks to them.
 //!
-//! Part of `token`, the last step of a fetch. Everything that comes back is hostile input: bounded
-//! in time and size, never followed elsewhere, never trusted to be JSON.
+//! No stage, used by two: `inbound` asks for key sets and introspection, `token` for tokens. Everything
+//! that comes back is hostile input: bounded in time and size, never followed elsewhere, never trusted
+//! to be JSON.
 
+mod client;
+mod credential;
+mod error;
 mod http;
 mod metadata;
-pub mod wire;
 
 use std::time::Duration;
 
 use url::Url;
 
-pub use self::http::{AuthorityHttp, ProxySettings};
-use self::metadata::Metadata;
-use self::wire::TokenResponse;
-use super::AcquireError;
-use super::cache::CacheKeyBuilder;
+pub use self::client::ClientSpec;
+pub use self::credential::{ClientCredential, SecretMethod};
+pub use self::error::AuthorityError;
+pub use self::http::{Answer, AuthorityHttp, ProxySettings};
+pub use self::metadata::{ExpectedIssuer, Metadata};
+use crate::cache_key::CacheKeyBuilder;
 use crate::clock::Clock;
 
 /// An authorization server as configured.
@@ -35,31 +39,33 @@ enum AuthorityKind {
     TokenEndpoint { endpoint: Url },
 }
 
-/// Where one token request goes.
+/// Where a form goes.
 #[derive(Clone, Debug)]
 pub struct Endpoint {
-    /// The token endpoint.
+    /// Its address.
     pub url: Url,
     /// Whether a client secret goes into the Authorization header unless the user chose.
     pub prefers_basic: bool,
 }
 
-/// A token request under construction: the flow's form, then the credential's additions.
-pub struct TokenRequest {
-    pub(super) client_id: String,
-    pub(super) form: Vec<(String, String)>,
-    pub(super) authorization: Option<::http::HeaderValue>,
+/// A form under construction: what is asked, then the credential's additions.
+pub struct FormRequest {
+    client_id: String,
+    form: Vec<(String, String)>,
+    authorization: Option<::http::HeaderValue>,
 }
 
-impl TokenRequest {
-    pub(super) fn new(client_id: &str, form: Vec<(String, String)>) -> Self {
+impl FormRequest {
+    /// A form in the name of `client_id`, not yet authenticated.
+    #[must_use]
+    pub fn new(client_id: &str, form: Vec<(String, String)>) -> Self {
         Self { client_id: client_id.to_owned(), form, authorization: None }
     }
 }
 
-impl std::fmt::Debug for TokenRequest {
+impl std::fmt::Debug for FormRequest {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("TokenRequest").field("client_id", &self.client_id).finish_non_exhaustive()
+        f.debug_struct("FormRequest").field("client_id", &self.client_id).finish_non_exhaustive()
     }
 }
 
@@ -78,12 +84,12 @@ impl Authority {
     /// A server found by discovery under `issuer`.
     #[must_use]
     pub fn oidc(issuer: String, http: AuthorityHttp) -> Self {
-        Self { kind: AuthorityKind::Oidc(Metadata::new(issuer)), http }
+        Self { kind: AuthorityKind::Oidc(Metadata::of_issuer(issuer)), http }
     }
 
     /// A bare token endpoint.
     #[must_use]
-    pub fn token_endpoint(endpoint: Url, http: AuthorityHttp) -> Self {
+    pub fn bare(endpoint: Url, http: AuthorityHttp) -> Self {
         Self { kind: AuthorityKind::TokenEndpoint { endpoint }, http }
     }
 
@@ -100,7 +106,7 @@ impl Authority {
             AuthorityKind::Entra { endpoint } | AuthorityKind::TokenEndpoint { endpoint } => {
                 endpoint.as_str()
             }
-            AuthorityKind::Oidc(metadata) => metadata.issuer(),
+            AuthorityKind::Oidc(metadata) => metadata.location(),
         }
     }
 
@@ -111,12 +117,17 @@ impl Authority {
     }
 
     /// The token endpoint, discovered when need be.
-    pub(super) async fn endpoint(&self, clock: &Clock) -> Result<Endpoint, AcquireError> {
+    ///
+    /// # Errors
+    /// When discovery fails and never succeeded.
+    pub async fn token_endpoint(&self, clock: &Clock) -> Result<Endpoint, AuthorityError> {
         match &self.kind {
             AuthorityKind::Entra { endpoint } => {
                 Ok(Endpoint { url: endpoint.clone(), prefers_basic: false })
             }
-            AuthorityKind::Oidc(metadata) => metadata.endpoint(&self.http, clock).await,
+            AuthorityKind::Oidc(metadata) => {
+                metadata.document(&self.http, clock).await?.token_endpoint()
+            }
             // RFC 6749 section 2.3.1: every server that takes passwords takes Basic.
             AuthorityKind::TokenEndpoint { endpoint } => {
                 Ok(Endpoint { url: endpoint.clone(), prefers_basic: true })
@@ -124,22 +135,36 @@ impl Authority {
         }
     }
 
-    /// Sends the request once and judges the answer.
-    pub(super) async fn request_token(
-        &self,
-        endpoint: &Endpoint,
-        request: TokenRequest,
-    ) -> Result<TokenResponse, AcquireError> {
+    /// The introspection endpoint that the metadata names.
+    ///
+    /// # Errors
+    /// When there is no metadata, or it names none.
+    pub async fn introspection_endpoint(&self, clock: &Clock) -> Result<Endpoint, AuthorityError> {
+        match &self.kind {
+            AuthorityKind::Oidc(metadata) => {
+                metadata.document(&self.http, clock).await?.introspection_endpoint()
+            }
+            AuthorityKind::Entra { endpoint } | AuthorityKind::TokenEndpoint { endpoint } => {
+                let what = "no introspection endpoint is known for it".into();
+                Err(AuthorityError::Metadata { url: endpoint.to_string(), what })
+            }
+        }
+    }
+
+    /// Sends a form once; redirects are answers like others.
+    ///
+    /// # Errors
+    /// When there is no answer, or it is too large.
+    pub async fn post(&self, url: &Url, request: &FormRequest) -> Result<Answer, AuthorityError> {
         let is_entra = matches!(self.kind, AuthorityKind::Entra { .. });
-        let answer = self.http.post_form(&endpoint.url, &request, is_entra).await?;
-        wire::judge(answer.status, answer.retry_after(), &answer.body)
+        self.http.post_form(url, request, is_entra).await
     }
 
     /// Adds what tells this authority from others.
-    pub(super) fn add_to_key(&self, key: &mut CacheKeyBuilder) {
+    pub fn add_to_key(&self, key: &mut CacheKeyBuilder) {
         match &self.kind {
             AuthorityKind::Entra { endpoint } => key.field("entra", endpoint.as_str().as_bytes()),
-            AuthorityKind::Oidc(metadata) => key.field("oidc", metadata.issuer().as_bytes()),
+            AuthorityKind::Oidc(metadata) => key.field("oidc", metadata.location().as_bytes()),
             AuthorityKind::TokenEndpoint { endpoint } => {
                 key.field("token_endpoint", endpoint.as_str().as_bytes());
             }
