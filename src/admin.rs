@@ -13,6 +13,7 @@ use hyper::body::Incoming;
 use serde_json::{Value, json};
 
 use crate::body::Body;
+use crate::inbound::Issuers;
 use crate::listener::{InFlight, Peer, Serve};
 use crate::telemetry::Metrics;
 use crate::token::cache::ApplicationCache;
@@ -28,6 +29,8 @@ pub struct Admin {
     pub metrics: Metrics,
     /// Tokens, for their age and health.
     pub tokens: Arc<ApplicationCache>,
+    /// Issuers, for the age and health of their keys.
+    pub issuers: Arc<Issuers>,
 }
 
 impl Serve for Admin {
@@ -53,6 +56,7 @@ impl Admin {
             "/readyz" => self.ready(),
             "/metrics" => {
                 self.note_expiry();
+                self.note_key_age();
                 text(StatusCode::OK, self.metrics.text())
             }
             "/status" => json_response(StatusCode::OK, &self.status()),
@@ -67,8 +71,8 @@ impl Admin {
         } else {
             (StatusCode::SERVICE_UNAVAILABLE, "not ready")
         };
-        let failing: Vec<Value> =
-            self.clients_status().filter(|c| !c["failure"].is_null()).collect();
+        let all = self.clients_status().chain(self.issuers_status());
+        let failing: Vec<Value> = all.filter(|party| !party["failure"].is_null()).collect();
         json_response(
             status,
             &json!({ "status": word, "waiting_for": waiting_for, "failing": failing }),
@@ -80,6 +84,7 @@ impl Admin {
             "version": env!("CARGO_PKG_VERSION"),
             "waiting_for": self.readiness.waiting_for(),
             "tokens": self.clients_status().collect::<Vec<_>>(),
+            "issuers": self.issuers_status().collect::<Vec<_>>(),
         })
     }
 
@@ -92,6 +97,25 @@ impl Admin {
                 "failure": slot.failure(),
             })
         })
+    }
+
+    /// One entry per issuer of signed tokens: its keys, and why they were not renewed.
+    fn issuers_status(&self) -> impl Iterator<Item = Value> {
+        self.issuers.key_rings().into_iter().map(|(issuer, ring)| {
+            json!({
+                "issuer": issuer.as_ref(),
+                "keys": ring.len(),
+                "keys_age_seconds": ring.age().map(|age| age.as_secs()),
+                "failure": ring.failure(),
+            })
+        })
+    }
+
+    fn note_key_age(&self) {
+        for (issuer, ring) in self.issuers.key_rings() {
+            let age = ring.age().map_or(-1, |age| i64::try_from(age.as_secs()).unwrap_or(i64::MAX));
+            self.metrics.inbound.issuer_keys_age.with_label_values(&[issuer.as_ref()]).set(age);
+        }
     }
 
     /// The smallest remaining lifetime per client, as of now.

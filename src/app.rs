@@ -18,6 +18,7 @@ use crate::admin::{Admin, Readiness, ReadyGuard};
 use crate::clock::Clock;
 use crate::config::{Config, ListenerConfig};
 use crate::drain::{Drain, DrainWatch};
+use crate::inbound::{InboundSpec, Issuers, KeyRing};
 use crate::listener::{
     BindAddress, BindError, ConnectionLimits, Listener, ServerTls, Socket, bind,
 };
@@ -62,24 +63,32 @@ impl App {
     /// # Errors
     /// When an address is taken, or the system is out of resources.
     pub fn start(config: Config, clock: Clock) -> Result<Self, StartError> {
-        let Config { runtime, log, grace, admin, listeners, clients: _ } = config;
+        let Config { runtime, log, grace, admin, listeners, verified_token_bytes, clients: _ } =
+            config;
         warn_of_open_listeners(&listeners);
+        warn_of_reports(&listeners, &clock);
         let (bound, addresses) = bind_all(&listeners, runtime.workers)?;
         let admin = admin.map(|address| bind(&address, 1)).transpose()?;
 
         let control = control_runtime()?;
         let metrics = Metrics::new()?;
-        let tokens = Arc::new(ApplicationCache::new(clock, control.handle().clone()));
+        let tokens = Arc::new(ApplicationCache::new(clock.clone(), control.handle().clone()));
+        let inbound = build::inbound_metrics(&metrics);
+        let bytes = u64::from(verified_token_bytes);
+        let mut issuers = Issuers::new(clock, control.handle().clone(), inbound, bytes);
         let readiness = Arc::new(Readiness::default());
         let (drain, watch) = Drain::new();
 
-        let blueprint = Blueprint::new(listeners, &metrics, &tokens, log.access);
+        let blueprint = Blueprint::new(listeners, &metrics, &tokens, &mut issuers, log.access);
         warm_up(&control, &blueprint.slots, &readiness);
+        fetch_keys(&control, &issuers, &readiness);
+        let issuers = Arc::new(issuers);
         reload_certificates(&control, blueprint.certificates());
         let admin_address = admin.as_ref().map(|(address, _)| address.clone());
         for socket in admin.into_iter().flat_map(|(_, sockets)| sockets) {
             let (readiness, tokens) = (Arc::clone(&readiness), Arc::clone(&tokens));
-            serve_admin(&control, socket, Admin { readiness, metrics: metrics.clone(), tokens });
+            let (metrics, issuers) = (metrics.clone(), Arc::clone(&issuers));
+            serve_admin(&control, socket, Admin { readiness, metrics, tokens, issuers });
         }
         let workers = Workers::start(runtime, blueprint, bound, &watch)?;
         let draining = None;
@@ -135,15 +144,42 @@ fn warn_of_open_listeners(listeners: &[ListenerConfig]) {
     for listener in listeners {
         let demands = listener.tls.as_ref().is_some_and(ServerTls::demands_certificate);
         let mut routes = listener.routes.iter();
-        let attaches = routes.any(|route| matches!(route.token, TokenSource::Application(_)));
+        let attaches = routes.any(|route| {
+            matches!(route.token, TokenSource::Application(_))
+                && matches!(route.inbound, InboundSpec::Unchecked(_))
+        });
         if listener.address.is_open() && attaches && !demands {
             tracing::warn!(
                 listener = listener.name,
                 address = %listener.address,
-                "everyone who reaches this address gets the tokens of its routes; \
-                 bind to loopback, or demand a certificate with tls.client_ca"
+                "everyone who reaches this address gets the tokens of its routes without \
+                 `authenticate`; add it, bind to loopback, or demand a certificate with tls.client_ca"
             );
         }
+    }
+}
+
+/// A route that only reports lets everybody in.
+fn warn_of_reports(listeners: &[ListenerConfig], clock: &Clock) {
+    for route in listeners.iter().flat_map(|listener| &listener.routes) {
+        let InboundSpec::Authenticated(spec) = &route.inbound else { continue };
+        let Some(until) = spec.report_only_until else { continue };
+        let route = route.name.as_ref();
+        if let Some(left) = until.checked_sub(clock.wall()) {
+            let hours_left = left.as_secs() / 3600;
+            let what = "REPORT ONLY: this route forwards requests that it should refuse";
+            tracing::warn!(route, hours_left, "{what}");
+        } else {
+            tracing::warn!(route, "report_only has ended: this route refuses; remove it");
+        }
+    }
+}
+
+/// Keeps every issuer's keys fresh; readiness waits for the first of each.
+fn fetch_keys(control: &Runtime, issuers: &Issuers, readiness: &Arc<Readiness>) {
+    for (issuer, ring) in issuers.key_rings() {
+        let waiting = readiness.wait_for(format!("keys of issuer {issuer}"));
+        control.spawn(KeyRing::keep_fresh(Arc::downgrade(&ring), waiting));
     }
 }
 

@@ -99,6 +99,12 @@ impl Authority {
         matches!(self.kind, AuthorityKind::Entra { .. })
     }
 
+    /// Whether its endpoints are discovered.
+    #[must_use]
+    pub fn has_metadata(&self) -> bool {
+        matches!(self.kind, AuthorityKind::Oidc(_))
+    }
+
     /// Its token endpoint, or the issuer under which that is discovered, for the log.
     #[must_use]
     pub fn name(&self) -> &str {

@@ -23,7 +23,7 @@ pub use problem::{Position, Problem, Problems};
 
 use crate::authority::ClientSpec;
 use crate::listener::{BindAddress, ConnectionLimits, ServerTls};
-use crate::proxy::RouteSpec;
+use crate::proxy::{ResourceMetadata, RouteSpec};
 use crate::telemetry::LogSettings;
 
 /// A configuration that can be run.
@@ -39,6 +39,8 @@ pub struct Config {
     pub admin: Option<BindAddress>,
     /// Where traffic is accepted, each with its routes.
     pub listeners: Vec<ListenerConfig>,
+    /// About how much memory verified tokens of callers may take.
+    pub verified_token_bytes: u32,
     /// Every registration, used or not.
     pub clients: Vec<Arc<ClientSpec>>,
 }
@@ -72,6 +74,8 @@ pub struct ListenerConfig {
     pub tls: Option<ServerTls>,
     /// Bounds on its connections.
     pub limits: ConnectionLimits,
+    /// What it is to its callers, if it says so.
+    pub resource: Option<ResourceMetadata>,
     /// What it serves.
     pub routes: Vec<RouteSpec>,
 }

@@ -6,6 +6,7 @@
 //! section 7.6.1).
 
 mod hop_by_hop;
+mod identity;
 
 use std::sync::Arc;
 
@@ -14,15 +15,18 @@ use http::request::Parts;
 use http_body::Body as _;
 
 use crate::body::Body;
+use crate::inbound::{Caller, DPOP};
 use crate::token::AccessToken;
 
 pub use hop_by_hop::{Upgrade, strip_connection_fields};
+pub use identity::IdentityHeaders;
 
 /// How a route writes the credential.
 #[derive(Clone, Debug)]
 pub struct Injector {
     header: HeaderName,
     scheme: Scheme,
+    identity: IdentityHeaders,
 }
 
 #[derive(Clone, Debug)]
@@ -73,7 +77,14 @@ impl Injector {
                 Scheme::Other(format!("{other} "))
             }
         };
-        Ok(Self { header, scheme })
+        Ok(Self { header, scheme, identity: IdentityHeaders::default() })
+    }
+
+    /// The same, telling the caller's identity in these fields.
+    #[must_use]
+    pub fn with_identity(mut self, identity: IdentityHeaders) -> Self {
+        self.identity = identity;
+        self
     }
 
     /// Whether `header` is none a credential may go into.
@@ -91,6 +102,7 @@ impl Injector {
         mut parts: Parts,
         body: Body,
         injection: &Injection,
+        caller: &Caller,
     ) -> Result<OutboundRequest, InjectError> {
         let upgrade = strip_connection_fields(&mut parts.headers, parts.version);
         match injection {
@@ -101,6 +113,10 @@ impl Injector {
                 parts.headers.insert(self.header.clone(), self.value(token)?);
             }
         }
+        self.identity.scrub(&mut parts.headers);
+        if let Some(caller) = caller.verified() {
+            self.identity.write(caller, &mut parts.headers);
+        }
         let body = if body.is_end_stream() { body } else { self.without_our_fields(body) };
         Ok(OutboundRequest { parts, body, upgrade })
     }
@@ -108,6 +124,8 @@ impl Injector {
     /// Both the usual header and the one we write: neither may carry what the caller sent.
     fn remove_callers(&self, parts: &mut Parts) {
         parts.headers.remove(AUTHORIZATION);
+        // A proof is made for this hop, and useless at the next.
+        parts.headers.remove(DPOP);
         if self.header != AUTHORIZATION {
             parts.headers.remove(&self.header);
         }
@@ -115,11 +133,12 @@ impl Injector {
 
     /// Trailers are fields too: none may pose as a credential or as ours.
     fn without_our_fields(&self, body: Body) -> Body {
-        let header = self.header.clone();
+        let (header, identity) = (self.header.clone(), self.identity.clone());
         body.filtering_trailers(move |trailers| {
             trailers.remove(&header);
             trailers.remove(AUTHORIZATION);
             hop_by_hop::strip_from_trailers(trailers);
+            identity.scrub(trailers);
         })
     }
 

@@ -113,16 +113,23 @@ impl<S: Serve> Listener<S> {
         // semaphore is never closed.)
         let room = Arc::clone(&self.room).acquire_owned().await.ok();
         let (listener, drain) = (self.clone(), drain.clone());
-        let peer = Arc::new(Peer::new(address, self.tls.is_some(), room));
+        let peer = Peer::new(address, self.tls.is_some(), room);
         async move { listener.connection(stream, peer, drain).await }
     }
 
-    async fn connection(self, stream: Stream, peer: Arc<Peer>, drain: DrainWatch) {
+    async fn connection(self, stream: Stream, peer: Peer, drain: DrainWatch) {
         let Some(tls) = &self.tls else {
-            return connection::serve(stream, peer, self.limits, self.service, drain).await;
+            return connection::serve(stream, Arc::new(peer), self.limits, self.service, drain)
+                .await;
         };
         match tokio::time::timeout(self.limits.header_timeout, tls.accept(stream)).await {
             Ok(Ok(stream)) => {
+                let shown = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
+                let peer = match shown.map(|certificate| certificate.to_vec()) {
+                    Some(certificate) => peer.with_certificate(&certificate),
+                    None => peer,
+                };
+                let peer = Arc::new(peer);
                 connection::serve(stream, peer, self.limits, self.service, drain).await;
             }
             Ok(Err(error)) => {

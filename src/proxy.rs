@@ -12,6 +12,7 @@ mod correlation;
 mod error;
 mod observe;
 mod plan;
+mod resource_metadata;
 mod respond;
 
 use std::sync::Arc;
@@ -23,11 +24,13 @@ use tokio::time::Instant;
 use crate::body::Body;
 use crate::drain::DrainWatch;
 use crate::forward::TargetPath;
+use crate::inbound::Arrival;
 use crate::listener::{InFlight, Peer, Serve};
 use crate::route::RouteTable;
 
 pub use error::ProxyError;
 pub use plan::{Plan, RouteSpec, TokenPlan, TokenSource};
+pub use resource_metadata::ResourceMetadata;
 
 use observe::Observation;
 
@@ -42,21 +45,23 @@ pub struct Proxy {
 #[derive(Debug)]
 struct Inner {
     routes: RouteTable<Plan>,
+    resource: Option<ResourceMetadata>,
     metrics: Arc<ProxyMetrics>,
     logs_access: bool,
     drain: DrainWatch,
 }
 
 impl Proxy {
-    /// A proxy over `routes`; tunnels it opens hold on to `drain`.
+    /// A proxy over `routes`, which make up `resource`; tunnels it opens hold on to `drain`.
     #[must_use]
     pub fn new(
         routes: RouteTable<Plan>,
+        resource: Option<ResourceMetadata>,
         metrics: Arc<ProxyMetrics>,
         logs_access: bool,
         drain: DrainWatch,
     ) -> Self {
-        Self { inner: Arc::new(Inner { routes, metrics, logs_access, drain }) }
+        Self { inner: Arc::new(Inner { routes, resource, metrics, logs_access, drain }) }
     }
 }
 
@@ -68,13 +73,19 @@ impl Inner {
         observation: &mut Observation,
     ) -> Result<Response<Body>, ProxyError> {
         let (parts, incoming) = request.into_parts();
+        if let Some(answer) = self.resource.as_ref().and_then(|r| r.answer(&parts)) {
+            return Ok(answer);
+        }
         let route = self.routes.resolve(&parts)?;
         let plan = route.payload;
         observation.routed(plan);
-        let caller = plan.inbound.admit(&parts.headers)?;
-        let injection = plan.token.acquire(caller).await?;
+        let path = route.path(&parts.uri);
+        let arrival = Arrival { request: &parts, path, peer: observation.peer() };
+        let caller = plan.inbound.admit(arrival).await?;
+        observation.admitted(&caller);
+        let injection = plan.token.acquire(&caller).await?;
         let body = Body::streaming(incoming, plan.forwarder.idle());
-        let outbound = plan.injector.apply(parts, body, &injection)?;
+        let outbound = plan.injector.apply(parts, body, &injection, &caller)?;
         let path =
             TargetPath { rewritten: route.rewritten_path, matched_prefix: route.matched_prefix };
         let asked = Instant::now();

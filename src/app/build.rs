@@ -11,8 +11,11 @@ use tokio::sync::Semaphore;
 use crate::config::ListenerConfig;
 use crate::drain::DrainWatch;
 use crate::forward::{Forwarder, UpstreamClients};
+use crate::inbound::{InboundMetrics, InboundPolicy, InboundSpec, Issuers, VerifiedCacheMetrics};
 use crate::listener::{ConnectionLimits, Listener, ServerTls};
-use crate::proxy::{Plan, Proxy, ProxyMetrics, RouteMetrics, RouteSpec, TokenPlan, TokenSource};
+use crate::proxy::{
+    Plan, Proxy, ProxyMetrics, ResourceMetadata, RouteMetrics, RouteSpec, TokenPlan, TokenSource,
+};
 use crate::route::RouteTable;
 use crate::telemetry::Metrics;
 use crate::token::cache::{ApplicationCache, Slot, TokenMetrics};
@@ -32,7 +35,16 @@ struct ListenerBlueprint {
     tls: Option<Arc<ServerTls>>,
     limits: ConnectionLimits,
     room: Arc<Semaphore>,
-    routes: Vec<(RouteSpec, TokenPlan, Arc<RouteMetrics>)>,
+    resource: Option<ResourceMetadata>,
+    routes: Vec<RouteBlueprint>,
+}
+
+#[derive(Debug)]
+struct RouteBlueprint {
+    spec: RouteSpec,
+    inbound: InboundPolicy,
+    token: TokenPlan,
+    metrics: Arc<RouteMetrics>,
 }
 
 impl Blueprint {
@@ -40,12 +52,14 @@ impl Blueprint {
         listeners: Vec<ListenerConfig>,
         metrics: &Metrics,
         tokens: &ApplicationCache,
+        issuers: &mut Issuers,
         logs_access: bool,
     ) -> Self {
+        let listeners = listeners.into_iter();
         let listeners: Vec<_> =
-            listeners.into_iter().map(|l| ListenerBlueprint::new(l, metrics, tokens)).collect();
+            listeners.map(|l| ListenerBlueprint::new(l, metrics, tokens, issuers)).collect();
         let mut slots: Vec<Arc<Slot>> = Vec::new();
-        for (_, token, _) in listeners.iter().flat_map(|listener| &listener.routes) {
+        for RouteBlueprint { token, .. } in listeners.iter().flat_map(|listener| &listener.routes) {
             if let TokenPlan::Application(slot) = token
                 && !slots.iter().any(|known| Arc::ptr_eq(known, slot))
             {
@@ -74,8 +88,19 @@ impl Blueprint {
 }
 
 impl ListenerBlueprint {
-    fn new(config: ListenerConfig, metrics: &Metrics, tokens: &ApplicationCache) -> Self {
+    fn new(
+        config: ListenerConfig,
+        metrics: &Metrics,
+        tokens: &ApplicationCache,
+        issuers: &mut Issuers,
+    ) -> Self {
         let routes = config.routes.into_iter().map(|spec| {
+            let inbound = match &spec.inbound {
+                InboundSpec::Unchecked(existing) => InboundPolicy::Unchecked(existing.clone()),
+                InboundSpec::Authenticated(authentication) => {
+                    InboundPolicy::Authenticated(issuers.authentication(authentication, &spec.name))
+                }
+            };
             let token = match &spec.token {
                 TokenSource::Strip => TokenPlan::Strip,
                 TokenSource::Passthrough => TokenPlan::Passthrough,
@@ -85,13 +110,14 @@ impl ListenerBlueprint {
                 }
             };
             let metrics = route_metrics(&spec.name, spec.upstream.to_string(), metrics);
-            (spec, token, metrics)
+            RouteBlueprint { spec, inbound, token, metrics }
         });
         Self {
             name: config.name.into(),
             tls: config.tls.map(Arc::new),
             limits: config.limits,
             room: Arc::new(Semaphore::new(config.limits.connections as usize)),
+            resource: config.resource,
             routes: routes.collect(),
         }
     }
@@ -102,11 +128,11 @@ impl ListenerBlueprint {
         clients: &mut UpstreamClients,
         drain: &DrainWatch,
     ) -> Listener<Proxy> {
-        let plans = self.routes.iter().map(|(spec, token, metrics)| {
+        let plans = self.routes.iter().map(|RouteBlueprint { spec, inbound, token, metrics }| {
             let client = clients.client(&spec.upstream);
             let rewrite = spec.rewrite.clone();
             let plan = Plan {
-                inbound: spec.inbound.clone(),
+                inbound: inbound.clone(),
                 token: token.clone(),
                 injector: spec.injector.clone(),
                 forwarder: Forwarder::new(client, rewrite, spec.forwarded, spec.timeouts),
@@ -115,7 +141,8 @@ impl ListenerBlueprint {
             (spec.matcher.clone(), plan)
         });
         let (metrics, logs_access) = (Arc::clone(&shared.metrics), shared.logs_access);
-        let service = Proxy::new(RouteTable::new(plans), metrics, logs_access, drain.clone());
+        let (routes, resource) = (RouteTable::new(plans), self.resource.clone());
+        let service = Proxy::new(routes, resource, metrics, logs_access, drain.clone());
         Listener {
             name: Arc::clone(&self.name),
             tls: self.tls.clone(),
@@ -135,6 +162,19 @@ fn route_metrics(route: &str, upstream: String, metrics: &Metrics) -> Arc<RouteM
         seconds: metrics.request_seconds.with_label_values(&[route]),
         upstream_seconds: metrics.upstream_seconds.with_label_values(&[route]),
     })
+}
+
+/// Counters of the inbound stage.
+pub(super) fn inbound_metrics(metrics: &Metrics) -> InboundMetrics {
+    let lookups =
+        |result: &str| metrics.inbound.verified_token_lookups.with_label_values(&[result]);
+    InboundMetrics {
+        outcomes: metrics.inbound.authentications.clone(),
+        verified: VerifiedCacheMetrics { hits: lookups("hit"), misses: lookups("miss") },
+        key_fetches: metrics.inbound.key_fetches.clone(),
+        keys: metrics.inbound.issuer_keys.clone(),
+        introspections: metrics.inbound.introspections.clone(),
+    }
 }
 
 fn token_metrics(client: &str, metrics: &Metrics) -> TokenMetrics {

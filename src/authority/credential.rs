@@ -36,6 +36,9 @@ pub enum SecretMethod {
 
 impl ClientCredential {
     /// Adds the proof to `request`, reading rotated files again.
+    ///
+    /// # Errors
+    /// When a file cannot be read and never could.
     pub async fn authenticate(
         &self,
         request: &mut FormRequest,

@@ -12,6 +12,7 @@ use url::Url;
 use super::http::AuthorityHttp;
 use super::{AuthorityError, Endpoint};
 use crate::clock::{Clock, Moment};
+use crate::tls;
 
 /// The metadata of one issuer.
 #[derive(Debug)]
@@ -184,10 +185,14 @@ impl Document {
     }
 
     fn address(&self, name: &str, given: Option<&str>) -> Result<Url, AuthorityError> {
+        // A document from elsewhere must not lead us to this machine, nor into plain text.
+        let is_local = Url::parse(&self.issuer).is_ok_and(|issuer| tls::is_loopback(&issuer));
+        let allowed =
+            |url: &Url| tls::is_https_or_loopback(url) && (is_local || !tls::is_loopback(url));
         let url = given.and_then(|given| Url::parse(given).ok());
-        url.filter(crate::tls::is_https_or_loopback).ok_or_else(|| AuthorityError::Metadata {
+        url.filter(allowed).ok_or_else(|| AuthorityError::Metadata {
             url: self.issuer.clone(),
-            what: format!("its {name} is not an https URL"),
+            what: format!("its {name} is not an https URL of another machine"),
         })
     }
 }

@@ -8,7 +8,7 @@ use serde_json::{Map, Value as Json};
 
 use super::problem::{Position, Problem};
 use super::tree::{Entry, Node, Value};
-use super::units::{DurationYaml, SizeYaml};
+use super::units::{DateYaml, DurationYaml, SizeYaml};
 
 /// The document as typed JSON, or everything that is wrong with its shape.
 pub(super) fn check(root: &Node, schema: &Json) -> Result<Json, Vec<Problem>> {
@@ -186,6 +186,7 @@ fn scalar(text: &str, plain: bool, variants: &[&Json]) -> Option<Result<Json, St
     let free = variants.iter().find(|v| has_type(v, "string") && constants(v).is_empty())?;
     Some(match free["format"].as_str() {
         Some("vicar-duration") => DurationYaml::try_from(text.to_owned()).map(|_| text.into()),
+        Some("vicar-date") => DateYaml::try_from(text.to_owned()).map(|_| text.into()),
         Some("vicar-size") => SizeYaml::try_from(text.to_owned()).map(|_| text.into()),
         _ => Ok(text.into()),
     })
@@ -261,8 +262,6 @@ pub(super) fn suggestion(given: &str, known: &[&str]) -> String {
 
 /// Keys of the contract that this version refuses rather than ignores.
 const PLANNED: &[(&str, &str)] = &[
-    ("authenticate", "this version cannot check callers; such a route must not run unchecked"),
-    ("issuers", "this version cannot check callers; remove it together with `authenticate`"),
     ("on_behalf_of", "this version has client_credentials only"),
     ("token_exchange", "this version has client_credentials only"),
 ];

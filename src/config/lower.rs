@@ -3,7 +3,9 @@
 //! Part of `config`. [`Lowering`] carries what all sections need: where a path stands in the file,
 //! the problems so far, and the environment.
 
+mod authenticate;
 mod clients;
+mod issuers;
 mod listeners;
 mod proxies;
 mod routes;
@@ -23,6 +25,7 @@ use super::schema::{
 use super::tree::Node;
 use super::{Config, Layout, Runtime};
 use crate::authority::ClientSpec;
+use crate::inbound::IssuerSpec;
 use crate::telemetry::{LogFormat, LogSettings};
 
 /// Turns `yaml` into a [`Config`]; `tree` is only asked for positions.
@@ -31,8 +34,11 @@ pub(super) fn lower(
     tree: &Node,
     lookup: Lookup<'_>,
 ) -> Result<Config, Vec<Problem>> {
-    let mut lowering = Lowering { tree, lookup, problems: Vec::new(), clients: BTreeMap::new() };
+    let (problems, clients, issuers) = (Vec::new(), BTreeMap::new(), BTreeMap::new());
+    let mut lowering = Lowering { tree, lookup, problems, clients, issuers };
     lowering.clients(yaml.clients);
+    // After the clients: introspection is asked for in the name of one.
+    lowering.issuers(yaml.issuers);
     if matches!(yaml.runtime.workers, WorkersYaml::Count(0)) {
         lowering.problem("runtime.workers", "no worker would carry traffic", "auto, or 1 and more");
     }
@@ -44,6 +50,7 @@ pub(super) fn lower(
         grace: yaml.shutdown.grace.0,
         admin,
         listeners,
+        verified_token_bytes: yaml.caches.verified_tokens.0,
         clients: lowering.clients.into_values().collect(),
     };
     if lowering.problems.is_empty() { Ok(config) } else { Err(lowering.problems) }
@@ -55,6 +62,7 @@ pub(super) struct Lowering<'a> {
     lookup: Lookup<'a>,
     problems: Vec<Problem>,
     clients: BTreeMap<String, Arc<ClientSpec>>,
+    issuers: BTreeMap<String, Arc<IssuerSpec>>,
 }
 
 impl Lowering<'_> {
@@ -63,6 +71,17 @@ impl Lowering<'_> {
         let position = position(self.tree, path);
         let (what, hint) = (what.to_string(), hint.to_string());
         self.problems.push(Problem { position, path: path.to_owned(), what, hint });
+    }
+
+    /// Whether something stands at `path`, not only above it.
+    fn is_written(&self, path: &str) -> bool {
+        let steps: Vec<&str> = path.split('.').collect();
+        let mut node = self.tree;
+        for step in steps {
+            let Some(entry) = node.entry(step) else { return false };
+            node = &entry.node;
+        }
+        true
     }
 
     /// Unwraps a result whose error is the problem's text.

@@ -4,7 +4,9 @@
 //! keys both come from these types, so that neither can drift from what is read. Doc comments here
 //! are the schema's descriptions.
 
+mod authenticate;
 mod client;
+mod issuer;
 mod listener;
 mod route;
 
@@ -13,8 +15,13 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+pub(super) use authenticate::{AuthenticateModeYaml, AuthenticateYaml, CallersYaml, OneOrManyYaml};
 pub(super) use client::{
     AuthorityTimeoutsYaml, AuthorityYaml, ClientYaml, CloudYaml, CredentialYaml, EntraYaml,
+};
+pub(super) use issuer::{
+    AlgorithmYaml, EntraIssuerYaml, IntrospectionYaml, IssuerYaml, JwksYaml, KeysYaml, ProfileYaml,
+    TenantsYaml,
 };
 pub(super) use listener::{ListenerYaml, ModeYaml, ServerTlsYaml};
 pub(super) use route::{
@@ -22,7 +29,7 @@ pub(super) use route::{
     RewriteYaml, RouteYaml, TokenYaml, UpstreamSettingsYaml, UpstreamYaml,
 };
 
-use super::units::DurationYaml;
+use super::units::{DurationYaml, SizeYaml};
 
 /// Vicar's configuration: one YAML file.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -43,6 +50,12 @@ pub(super) struct ConfigYaml {
     pub(super) admin: AdminYaml,
     /// Addresses Vicar accepts connections on, by name.
     pub(super) listeners: BTreeMap<String, ListenerYaml>,
+    /// Bounds on what is remembered.
+    #[serde(default)]
+    pub(super) caches: CachesYaml,
+    /// Parties whose tokens are accepted from callers, by name.
+    #[serde(default)]
+    pub(super) issuers: BTreeMap<String, IssuerYaml>,
     /// Vicar's registrations at authorities, by name.
     #[serde(default)]
     pub(super) clients: BTreeMap<String, ClientYaml>,
@@ -169,6 +182,20 @@ pub(super) struct AdminYaml {
 impl Default for AdminYaml {
     fn default() -> Self {
         Self { address: "127.0.0.1:9901".into() }
+    }
+}
+
+/// Bounds on what is remembered.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct CachesYaml {
+    /// Callers' tokens that have been verified; beyond it the least used are verified again.
+    pub(super) verified_tokens: SizeYaml,
+}
+
+impl Default for CachesYaml {
+    fn default() -> Self {
+        Self { verified_tokens: SizeYaml(32 * 1024 * 1024) }
     }
 }
 

@@ -85,6 +85,59 @@ impl JsonSchema for SizeYaml {
     }
 }
 
+/// A day, `YYYY-MM-DD`, in UTC.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub(super) struct DateYaml {
+    days_since_epoch: u64,
+}
+
+impl DateYaml {
+    /// The end of the day, since the epoch.
+    pub(super) fn end(self) -> Duration {
+        Duration::from_secs((self.days_since_epoch + 1) * 86_400)
+    }
+}
+
+impl TryFrom<String> for DateYaml {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        let not = || format!("`{text}` is not a day; write YYYY-MM-DD");
+        let part = |range: std::ops::Range<usize>| {
+            let digits = text.get(range).filter(|part| part.bytes().all(|b| b.is_ascii_digit()));
+            digits.and_then(|digits| digits.parse::<u64>().ok())
+        };
+        let shaped = text.len() == 10 && text.get(4..5) == Some("-") && text.get(7..8) == Some("-");
+        let parts = part(0..4).zip(part(5..7)).zip(part(8..10)).filter(|_| shaped);
+        let ((year, month), day) = parts.ok_or_else(not)?;
+        let is_leap = |year: u64| {
+            year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400))
+        };
+        let february = if is_leap(year) { 29 } else { 28 };
+        let lengths = [31, february, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
+        let month = usize::try_from(month).ok().and_then(|month| month.checked_sub(1));
+        let length = month.and_then(|month| lengths.get(month)).ok_or_else(not)?;
+        if year < 1970 || day == 0 || day > *length {
+            return Err(not());
+        }
+        let years: u64 = (1970..year).map(|year| 365 + u64::from(is_leap(year))).sum();
+        let months: u64 = lengths.iter().take(month.unwrap_or_default()).sum();
+        Ok(Self { days_since_epoch: years + months + day - 1 })
+    }
+}
+
+impl JsonSchema for DateYaml {
+    fn schema_name() -> Cow<'static, str> {
+        "Date".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        let pattern = "^[0-9]{4}-[0-9]{2}-[0-9]{2}$";
+        json_schema!({ "type": "string", "format": "vicar-date", "pattern": pattern })
+    }
+}
+
 fn split(text: &str) -> (&str, &str) {
     let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     (&text[..end], text[end..].trim_start())
@@ -103,6 +156,13 @@ mod tests {
         assert_eq!(millis("5m"), Ok(300_000));
         for text in ["5", "-1s", "0s", "1d", "25h", "s", "1.5s", "99999999999999999999s"] {
             assert!(millis(text).is_err(), "{text}");
+        }
+        let end = |text: &str| DateYaml::try_from(text.to_owned()).map(|date| date.end().as_secs());
+        assert_eq!(end("1970-01-01"), Ok(86_400));
+        assert_eq!(end("2024-02-29"), Ok(1_709_251_200));
+        assert_eq!(end("2026-12-31"), Ok(1_798_761_600));
+        for text in ["2026-2-3", "2025-02-29", "2026-13-01", "2026-00-01", "+026-01-01", "soon"] {
+            assert!(end(text).is_err(), "{text}");
         }
         let bytes = |text: &str| SizeYaml::try_from(text.to_owned()).map(|size| size.0);
         assert_eq!(bytes("64KiB"), Ok(65_536));

@@ -4,6 +4,9 @@
 
 use std::net::SocketAddr;
 
+use aws_lc_rs::digest::{SHA256, digest};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::HeaderValue;
 use tokio::sync::OwnedSemaphorePermit;
 
@@ -13,6 +16,7 @@ pub struct Peer {
     address: Option<SocketAddr>,
     address_text: Option<HeaderValue>,
     is_tls: bool,
+    certificate_digest: Option<String>,
     /// The connection's place under the listener's limit; a tunnel keeps it by keeping the peer.
     _room: Option<OwnedSemaphorePermit>,
 }
@@ -27,7 +31,27 @@ impl Peer {
     ) -> Self {
         let ip = address.map(|address| address.ip().to_canonical().to_string());
         let address_text = ip.and_then(|ip| HeaderValue::try_from(ip).ok());
-        Self { address, address_text, is_tls, _room: room }
+        Self { address, address_text, is_tls, certificate_digest: None, _room: room }
+    }
+
+    /// The same peer, which has shown this certificate (DER) in the handshake.
+    #[must_use]
+    pub fn with_certificate(mut self, certificate: &[u8]) -> Self {
+        self.certificate_digest = Some(URL_SAFE_NO_PAD.encode(digest(&SHA256, certificate)));
+        self
+    }
+
+    /// The SHA-256 digest of the certificate it has shown, base64url, as `x5t#S256` writes it (RFC 8705
+    /// section 3.1).
+    #[must_use]
+    pub fn certificate_digest(&self) -> Option<&str> {
+        self.certificate_digest.as_deref()
+    }
+
+    /// Whether the connection is encrypted.
+    #[must_use]
+    pub fn is_tls(&self) -> bool {
+        self.is_tls
     }
 
     /// Address and port.

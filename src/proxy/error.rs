@@ -3,7 +3,7 @@
 //! Part of `proxy`.
 
 use crate::forward::ForwardError;
-use crate::inbound::InboundError;
+use crate::inbound::Refusal;
 use crate::inject::InjectError;
 use crate::route::RouteError;
 use crate::token::AcquireFailure;
@@ -19,7 +19,7 @@ pub enum ProxyError {
     Forward(#[from] ForwardError),
     /// The caller may not go on.
     #[error("{0}")]
-    Inbound(#[from] InboundError),
+    Inbound(#[from] Refusal),
     /// The token could not be written.
     #[error("{0}")]
     Inject(#[from] InjectError),
@@ -40,8 +40,7 @@ impl ProxyError {
             Self::Forward(ForwardError::Target) => "target_not_forwardable",
             Self::Forward(ForwardError::Timeout(_)) => "upstream_timeout",
             Self::Forward(ForwardError::Unreachable(_)) => "upstream_unreachable",
-            Self::Inbound(InboundError::CredentialNotWelcome) => "credential_not_welcome",
-            Self::Inbound(InboundError::CredentialRepeated) => "credential_repeated",
+            Self::Inbound(refusal) => refusal.fault.reason(),
             Self::Inject(InjectError) => "token_not_writable",
             Self::Route(RouteError::Ambiguous(_)) => "ambiguous_request",
             Self::Route(RouteError::MethodRefused) => "method_refused",

@@ -14,6 +14,7 @@ use tokio::time::Instant;
 use super::correlation::Correlation;
 use super::{Plan, ProxyError};
 use crate::body::{Body, BodyEnd};
+use crate::inbound::{Caller, CallerKind, Verdict};
 use crate::listener::{InFlight, Peer};
 
 /// Counters of one listener.
@@ -52,6 +53,8 @@ pub(super) struct Observation {
     line: Option<Line>,
     route: Option<Arc<RouteMetrics>>,
     reason: Option<&'static str>,
+    /// What was found out about the caller: the kind, or the precise class of what is wrong.
+    caller: Option<&'static str>,
     status: Option<StatusCode>,
     end: BodyEnd,
     _in_flight: InFlight,
@@ -98,6 +101,7 @@ impl Observation {
             line,
             route: None,
             reason: None,
+            caller: None,
             status: None,
             end: BodyEnd { bytes: 0, complete: false },
             _in_flight: in_flight,
@@ -116,6 +120,21 @@ impl Observation {
         self.route = Some(Arc::clone(&plan.metrics));
     }
 
+    /// Notes what kind of caller it is.
+    pub(super) fn admitted(&mut self, caller: &Caller) {
+        self.caller = match caller {
+            Caller::Unchecked { .. } => None,
+            Caller::Anonymous => Some("anonymous"),
+            Caller::Exempt => Some("exempt"),
+            Caller::Reported(class) => Some(class),
+            Caller::Verified(verified) => Some(match verified.kind {
+                CallerKind::Application => "application",
+                CallerKind::User => "user",
+                CallerKind::Other => "other",
+            }),
+        };
+    }
+
     /// Counts how long the upstream took to answer since `asked`.
     pub(super) fn upstream_answered(&self, asked: Instant) {
         if let Some(route) = &self.route {
@@ -127,6 +146,9 @@ impl Observation {
     pub(super) fn failed(&mut self, error: &ProxyError) {
         let reason = error.reason();
         self.reason = Some(reason);
+        if let ProxyError::Inbound(refusal) = error {
+            self.caller = Some(refusal.fault.class());
+        }
         let route = self.route_name();
         let upstream = self.route.as_ref().map(|route| route.upstream.as_str());
         let request_id = self.correlation.request_id();
@@ -134,7 +156,15 @@ impl Observation {
             ProxyError::Acquire(_) | ProxyError::Forward(_) | ProxyError::Inject(_) => {
                 tracing::warn!(route, upstream, reason, request_id, %error, "request failed");
             }
-            ProxyError::Inbound(_) | ProxyError::Route(_) => {
+            ProxyError::Inbound(refusal) => {
+                let class = refusal.fault.class();
+                if refusal.fault.verdict() == Verdict::Unavailable {
+                    tracing::warn!(route, reason, class, request_id, %error, "request failed");
+                } else {
+                    tracing::debug!(route, reason, class, request_id, %error, "request refused");
+                }
+            }
+            ProxyError::Route(_) => {
                 tracing::debug!(route, reason, request_id, %error, "request refused");
             }
         }
@@ -167,6 +197,7 @@ impl Observation {
             version = ?line.version,
             status = self.status.map(|status| status.as_u16()),
             reason = self.reason,
+            caller = self.caller,
             complete = self.end.complete,
             bytes = self.end.bytes,
             ms = self.started.elapsed().as_secs_f64() * 1000.0,

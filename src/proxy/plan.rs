@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::observe::RouteMetrics;
 use crate::forward::{ForwardTimeouts, ForwardedPolicy, Forwarder, Rewrite, Upstream};
-use crate::inbound::{Caller, InboundPolicy};
+use crate::inbound::{Caller, InboundPolicy, InboundSpec};
 use crate::inject::{Injection, Injector};
 use crate::route::Matcher;
 use crate::token::cache::Slot;
@@ -20,7 +20,7 @@ pub struct RouteSpec {
     /// What it matches.
     pub matcher: Matcher,
     /// What callers must fulfil.
-    pub inbound: InboundPolicy,
+    pub inbound: InboundSpec,
     /// Where its token comes from.
     pub token: TokenSource,
     /// How the token is written.
@@ -77,12 +77,15 @@ impl TokenPlan {
     ///
     /// # Errors
     /// When a token is due and cannot be had.
-    pub async fn acquire(&self, caller: Caller) -> Result<Injection, AcquireFailure> {
-        match self {
-            Self::Strip => Ok(Injection::Strip),
-            Self::Passthrough => Ok(Injection::KeepCallers),
-            Self::Application(_) if caller.keeps_credential => Ok(Injection::KeepCallers),
-            Self::Application(slot) => slot.token().await.map(Injection::Token),
+    pub async fn acquire(&self, caller: &Caller) -> Result<Injection, AcquireFailure> {
+        match (self, caller) {
+            // Nobody has checked who this is, so no credential leaves with it, ours least of all.
+            (Self::Strip, _) | (_, Caller::Exempt) => Ok(Injection::Strip),
+            (Self::Passthrough, _)
+            | (Self::Application(_), Caller::Unchecked { keeps_credential: true }) => {
+                Ok(Injection::KeepCallers)
+            }
+            (Self::Application(slot), _) => slot.token().await.map(Injection::Token),
         }
     }
 }

@@ -13,6 +13,7 @@ use super::ProxyError;
 use super::correlation::Correlation;
 use crate::body::Body;
 use crate::forward::ForwardError;
+use crate::inbound::Verdict;
 use crate::route::RouteError;
 use crate::token::Fault;
 
@@ -35,6 +36,11 @@ pub(super) fn to(error: &ProxyError, correlation: &Correlation) -> Response<Body
     if let Some(wait) = retry_after(error, status) {
         headers.insert(RETRY_AFTER, HeaderValue::from(wait.as_secs().max(1)));
     }
+    if let ProxyError::Inbound(refusal) = error {
+        for (name, value) in &refusal.fields {
+            headers.append(name, value.clone());
+        }
+    }
     if status == StatusCode::METHOD_NOT_ALLOWED {
         headers.insert(
             ALLOW,
@@ -54,9 +60,7 @@ fn answer(error: &ProxyError) -> (StatusCode, &'static str) {
         ProxyError::Route(RouteError::MethodRefused) => {
             (StatusCode::METHOD_NOT_ALLOWED, "This method is not served here.")
         }
-        ProxyError::Inbound(_) => {
-            (StatusCode::BAD_REQUEST, "The credential in this request is not accepted here.")
-        }
+        ProxyError::Inbound(refusal) => inbound(refusal.fault.verdict()),
         ProxyError::Acquire(failure) => match failure.error.fault() {
             Fault::Ours => (
                 StatusCode::BAD_GATEWAY,
@@ -87,13 +91,34 @@ fn answer(error: &ProxyError) -> (StatusCode, &'static str) {
     }
 }
 
+fn inbound(verdict: Verdict) -> (StatusCode, &'static str) {
+    match verdict {
+        Verdict::BadRequest => {
+            (StatusCode::BAD_REQUEST, "The credential in this request is not accepted here.")
+        }
+        Verdict::Unauthenticated => {
+            (StatusCode::UNAUTHORIZED, "A valid access token for this API is needed.")
+        }
+        Verdict::Forbidden => {
+            (StatusCode::FORBIDDEN, "The access token does not allow this request.")
+        }
+        Verdict::RefusesUs => {
+            (StatusCode::BAD_GATEWAY, "The issuer refused the proxy; its operator must act.")
+        }
+        Verdict::Unavailable => {
+            (StatusCode::SERVICE_UNAVAILABLE, "Access tokens cannot be checked at the moment.")
+        }
+    }
+}
+
 /// When asking again makes sense, for answers that promise it.
 fn retry_after(error: &ProxyError, status: StatusCode) -> Option<Duration> {
-    match error {
-        ProxyError::Acquire(failure) if status == StatusCode::SERVICE_UNAVAILABLE => {
-            // Whole seconds, rounded up: coming back early helps nobody.
-            Some(failure.retry_in + Duration::from_millis(999))
-        }
+    let wait = match error {
+        ProxyError::Acquire(failure) => Some(failure.retry_in),
+        ProxyError::Inbound(refusal) => refusal.fault.retry_in(),
         _ => None,
-    }
+    };
+    // Whole seconds, rounded up: coming back early helps nobody.
+    let wait = wait.filter(|_| status == StatusCode::SERVICE_UNAVAILABLE)?;
+    Some(wait + Duration::from_millis(999))
 }

@@ -107,6 +107,18 @@ impl HostMatch {
 }
 
 impl PathMatch {
+    /// Whether it matches a path in its one form.
+    #[must_use]
+    pub fn covers(&self, path: &str) -> bool {
+        match self {
+            Self::Exact(exact) => path == exact,
+            Self::Prefix(prefix) => {
+                let rest = path.strip_prefix(prefix.as_str());
+                rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+            }
+        }
+    }
+
     /// Every path.
     #[must_use]
     pub fn everything() -> Self {

@@ -35,6 +35,14 @@ pub struct RouteMatch<'t, P> {
     pub matched_prefix: usize,
 }
 
+impl<P> RouteMatch<'_, P> {
+    /// The path in its one form.
+    #[must_use]
+    pub fn path<'u>(&'u self, uri: &'u http::Uri) -> &'u str {
+        self.rewritten_path.as_deref().unwrap_or(uri.path())
+    }
+}
+
 /// The paths of one host, by port.
 #[derive(Debug, Default)]
 struct Ports {

@@ -21,6 +21,8 @@ pub struct Metrics {
     pub request_seconds: HistogramVec,
     /// `vicar_upstream_seconds{route}`.
     pub upstream_seconds: HistogramVec,
+    /// What is known of callers and their issuers.
+    pub inbound: InboundSeries,
     /// `vicar_token_lookups_total{client,result}`.
     pub token_lookups: IntCounterVec,
     /// `vicar_token_refreshes_total{client}`.
@@ -40,18 +42,11 @@ impl Metrics {
     /// When two metrics have one name, which would be a defect.
     pub fn new() -> prometheus::Result<Self> {
         let registry = Registry::new();
-        let counter = |name: &str, help: &str, labels: &[&str]| {
-            let vec = IntCounterVec::new(Opts::new(name, help), labels)?;
-            registry.register(Box::new(vec.clone())).map(|()| vec)
-        };
-        let histogram = |name: &str, help: &str, label: &str| {
-            let opts = HistogramOpts::new(name, help).buckets(SECONDS.to_vec());
-            let vec = HistogramVec::new(opts, &[label])?;
-            registry.register(Box::new(vec.clone())).map(|()| vec)
-        };
-        let (in_flight, token_seconds_to_expiry) = gauges()?;
-        registry.register(Box::new(in_flight.clone()))?;
-        registry.register(Box::new(token_seconds_to_expiry.clone()))?;
+        let counter =
+            |name: &str, help: &str, labels: &[&str]| counter(&registry, name, help, labels);
+        let histogram =
+            |name: &str, help: &str, label: &str| histogram(&registry, name, help, label);
+        let in_flight = in_flight(&registry)?;
         Ok(Self {
             requests: counter(
                 "vicar_requests_total",
@@ -74,6 +69,7 @@ impl Metrics {
                 "Seconds until the upstream's response head.",
                 "route",
             )?,
+            inbound: InboundSeries::new(&registry)?,
             token_lookups: counter(
                 "vicar_token_lookups_total",
                 "Look-ups of a token, the first one at start included: hit from the cache, or miss.",
@@ -94,7 +90,12 @@ impl Metrics {
                 "Seconds per fetch from the authority, retry included.",
                 "client",
             )?,
-            token_seconds_to_expiry,
+            token_seconds_to_expiry: gauge(
+                &registry,
+                "vicar_token_seconds_to_expiry",
+                "Seconds until the first of a client's cached application tokens expires; 0 for none.",
+                "client",
+            )?,
             registry,
         })
     }
@@ -106,15 +107,100 @@ impl Metrics {
     }
 }
 
-fn gauges() -> prometheus::Result<(IntGauge, IntGaugeVec)> {
-    let expiry = Opts::new(
-        "vicar_token_seconds_to_expiry",
-        "Seconds until the first of a client's cached application tokens expires; 0 for none.",
-    );
-    Ok((
-        IntGauge::new("vicar_requests_in_flight", "Requests being served.")?,
-        IntGaugeVec::new(expiry, &["client"])?,
-    ))
+/// Metrics of the inbound stage.
+#[derive(Clone, Debug)]
+pub struct InboundSeries {
+    /// `vicar_authentications_total{route,outcome}`.
+    pub authentications: IntCounterVec,
+    /// `vicar_verified_token_lookups_total{result}`.
+    pub verified_token_lookups: IntCounterVec,
+    /// `vicar_key_fetches_total{issuer,outcome}`.
+    pub key_fetches: IntCounterVec,
+    /// `vicar_issuer_keys{issuer}`.
+    pub issuer_keys: IntGaugeVec,
+    /// `vicar_issuer_keys_age_seconds{issuer}`.
+    pub issuer_keys_age: IntGaugeVec,
+    /// `vicar_introspections_total{issuer,outcome}`.
+    pub introspections: IntCounterVec,
+}
+
+impl InboundSeries {
+    fn new(registry: &Registry) -> prometheus::Result<Self> {
+        Ok(Self {
+            authentications: counter(
+                registry,
+                "vicar_authentications_total",
+                "Checks of callers: accepted, anonymous, exempt, reported, or what was wrong.",
+                &["route", "outcome"],
+            )?,
+            verified_token_lookups: counter(
+                registry,
+                "vicar_verified_token_lookups_total",
+                "Look-ups of callers' tokens: hit, or miss and a full verification.",
+                &["result"],
+            )?,
+            key_fetches: counter(
+                registry,
+                "vicar_key_fetches_total",
+                "Fetches of issuers' key sets: keys, or the reason of the failure.",
+                &["issuer", "outcome"],
+            )?,
+            issuer_keys: gauge(
+                registry,
+                "vicar_issuer_keys",
+                "Keys of an issuer in use.",
+                "issuer",
+            )?,
+            issuer_keys_age: gauge(
+                registry,
+                "vicar_issuer_keys_age_seconds",
+                "Seconds since an issuer's key set was last fetched; -1 when it never was.",
+                "issuer",
+            )?,
+            introspections: counter(
+                registry,
+                "vicar_introspections_total",
+                "Questions to issuers: active, inactive, refused or unavailable.",
+                &["issuer", "outcome"],
+            )?,
+        })
+    }
+}
+
+fn in_flight(registry: &Registry) -> prometheus::Result<IntGauge> {
+    let gauge = IntGauge::new("vicar_requests_in_flight", "Requests being served.")?;
+    registry.register(Box::new(gauge.clone())).map(|()| gauge)
+}
+
+fn counter(
+    registry: &Registry,
+    name: &str,
+    help: &str,
+    labels: &[&str],
+) -> prometheus::Result<IntCounterVec> {
+    let vec = IntCounterVec::new(Opts::new(name, help), labels)?;
+    registry.register(Box::new(vec.clone())).map(|()| vec)
+}
+
+fn histogram(
+    registry: &Registry,
+    name: &str,
+    help: &str,
+    label: &str,
+) -> prometheus::Result<HistogramVec> {
+    let opts = HistogramOpts::new(name, help).buckets(SECONDS.to_vec());
+    let vec = HistogramVec::new(opts, &[label])?;
+    registry.register(Box::new(vec.clone())).map(|()| vec)
+}
+
+fn gauge(
+    registry: &Registry,
+    name: &str,
+    help: &str,
+    label: &str,
+) -> prometheus::Result<IntGaugeVec> {
+    let vec = IntGaugeVec::new(Opts::new(name, help), &[label])?;
+    registry.register(Box::new(vec.clone())).map(|()| vec)
 }
 
 const SECONDS: &[f64] =

@@ -76,29 +76,25 @@ impl Lowering<'_> {
 
     fn entra(&mut self, yaml: &EntraYaml, http: AuthorityHttp, path: &str) -> Option<Authority> {
         let tenant_path = format!("{path}.tenant");
-        let tenant = yaml.tenant.to_ascii_lowercase();
+        let hint = "give the tenant's id or one of its domains";
+        let tenant = self.entra_tenant(&yaml.tenant, &tenant_path, hint)?;
+        let instance = self.entra_instance(yaml.instance.as_deref(), yaml.cloud, path)?;
+        self.accept(path, Authority::entra(&instance, &tenant, http), "")
+    }
+
+    /// One tenant's id or domain, in lower case.
+    pub(super) fn entra_tenant(&mut self, tenant: &str, path: &str, hint: &str) -> Option<String> {
+        let tenant = tenant.to_ascii_lowercase();
         if MULTI_TENANT.contains(&tenant.as_str()) {
-            let what = format!("`{tenant}` is no tenant an application can get a token from");
-            self.problem(&tenant_path, what, "give the tenant's id or one of its domains");
+            self.problem(path, format!("`{tenant}` stands for many tenants, not for one"), hint);
             return None;
         }
         let character = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'.';
         if !tenant.bytes().all(character) || !tenant.starts_with(|c: char| c.is_alphanumeric()) {
-            self.problem(&tenant_path, "not a tenant id or domain", "");
+            self.problem(path, "not a tenant id or domain", "");
             return None;
         }
-        let instance = match &yaml.instance {
-            Some(instance) => {
-                let path = format!("{path}.instance");
-                let url = self.secure_url(instance, &path)?;
-                if !matches!(url.path(), "" | "/") {
-                    self.problem(&path, "must be https://host alone", "the tenant has its own key");
-                }
-                url
-            }
-            None => self.accept(path, Url::parse(cloud_host(yaml.cloud)), "")?,
-        };
-        self.accept(path, Authority::entra(&instance, &tenant, http), "")
+        Some(tenant)
     }
 
     /// A URL that a secret may be sent to.
@@ -119,7 +115,7 @@ impl Lowering<'_> {
 }
 
 /// Sign-in hosts of the clouds (MSAL's preferred network hosts).
-fn cloud_host(cloud: CloudYaml) -> &'static str {
+pub(super) fn cloud_host(cloud: CloudYaml) -> &'static str {
     match cloud {
         CloudYaml::Public => "https://login.microsoftonline.com",
         CloudYaml::China => "https://login.partner.microsoftonline.cn",

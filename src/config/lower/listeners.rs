@@ -8,7 +8,7 @@ use super::Lowering;
 use crate::config::ListenerConfig;
 use crate::config::schema::{AdminYaml, ListenerYaml, ModeYaml, RouteYaml, ServerTlsYaml};
 use crate::listener::{BindAddress, ConnectionLimits, ServerTls};
-use crate::proxy::RouteSpec;
+use crate::proxy::{ResourceMetadata, RouteSpec};
 use crate::route;
 
 impl Lowering<'_> {
@@ -29,8 +29,8 @@ impl Lowering<'_> {
         if listeners.is_empty() {
             self.problem("listeners", "no listener", "give at least one");
         }
-        let names: Vec<String> = listeners.keys().cloned().collect();
-        let mut by_listener = self.routes(routes, &names);
+        let resources = self.resources(&listeners);
+        let mut by_listener = self.routes(routes, &resources);
         let mut seen = HashSet::new();
         let mut lowered = Vec::new();
         for (name, yaml) in listeners {
@@ -41,15 +41,34 @@ impl Lowering<'_> {
             }
             let routes = by_listener.remove(&name).unwrap_or_default();
             self.conflicts(&routes);
-            lowered.extend(self.listener(name, yaml, routes, &path));
+            let resource = resources.get(&name).cloned().flatten();
+            let resource = resource.map(|r| r.of_routes(routes.iter().map(|(_, spec)| spec)));
+            lowered.extend(self.listener(name, yaml, resource, routes, &path));
         }
         lowered
+    }
+
+    /// What each listener is to its callers.
+    fn resources(
+        &mut self,
+        listeners: &BTreeMap<String, ListenerYaml>,
+    ) -> BTreeMap<String, Option<ResourceMetadata>> {
+        let mut resources = BTreeMap::new();
+        for (name, yaml) in listeners {
+            let resource = yaml.resource.as_ref().and_then(|resource| {
+                let url = self.secure_url(resource, &format!("listeners.{name}.resource"))?;
+                Some(ResourceMetadata::new(&url))
+            });
+            resources.insert(name.clone(), resource);
+        }
+        resources
     }
 
     fn listener(
         &mut self,
         name: String,
         yaml: ListenerYaml,
+        resource: Option<ResourceMetadata>,
         routes: Vec<(usize, RouteSpec)>,
         path: &str,
     ) -> Option<ListenerConfig> {
@@ -84,6 +103,7 @@ impl Lowering<'_> {
                 header_timeout: yaml.timeouts.header.0,
                 idle_timeout: yaml.timeouts.idle.0,
             },
+            resource,
             routes: routes.into_iter().map(|(_, spec)| spec).collect(),
         })
     }

@@ -6,15 +6,16 @@ use std::sync::Arc;
 use http::{HeaderName, HeaderValue, Method};
 
 use super::Lowering;
+use super::authenticate::owned_names;
 use crate::config::check::suggestion;
 use crate::config::schema::{
-    ClientCredentialsYaml, ExistingYaml, ForwardedYaml, InjectYaml, MatchYaml, RewriteYaml,
-    RouteYaml, TokenYaml,
+    AuthenticateYaml, ClientCredentialsYaml, ExistingYaml, ForwardedYaml, InjectYaml, MatchYaml,
+    RewriteYaml, RouteYaml, TokenYaml,
 };
 use crate::forward::{ForwardTimeouts, ForwardedPolicy, HostPolicy, Rewrite};
-use crate::inbound::{Existing, InboundPolicy};
-use crate::inject::Injector;
-use crate::proxy::{RouteSpec, TokenSource};
+use crate::inbound::{AuthenticationSpec, Existing, ExistingPolicy, InboundSpec};
+use crate::inject::{IdentityHeaders, Injector};
+use crate::proxy::{ResourceMetadata, RouteSpec, TokenSource};
 use crate::route::{HostMatch, Matcher, PathMatch};
 use crate::token::TokenSpec;
 use crate::token::flow::{ClientCredentials, Flow, RESERVED};
@@ -24,11 +25,12 @@ impl Lowering<'_> {
     pub(super) fn routes(
         &mut self,
         routes: Vec<RouteYaml>,
-        listeners: &[String],
+        listeners: &BTreeMap<String, Option<ResourceMetadata>>,
     ) -> HashMap<String, Vec<(usize, RouteSpec)>> {
         let mut names = HashSet::new();
         let mut by_listener: HashMap<String, Vec<_>> = HashMap::new();
         let mut upstreams = HashMap::new();
+        let owned = owned_by_listener(&routes);
         if routes.is_empty() {
             self.problem(
                 "routes",
@@ -41,14 +43,18 @@ impl Lowering<'_> {
             if !names.insert(yaml.name.clone()) || yaml.name.is_empty() {
                 self.problem(&format!("{path}.name"), "a name of its own is needed", "");
             }
-            if !listeners.contains(&yaml.listener) {
-                let known: Vec<&str> = listeners.iter().map(String::as_str).collect();
+            if !listeners.contains_key(&yaml.listener) {
+                let known: Vec<&str> = listeners.keys().map(String::as_str).collect();
                 let what = format!("there is no listener `{}`", yaml.listener);
                 let hint = suggestion(&yaml.listener, &known);
                 self.problem(&format!("{path}.listener"), what, hint);
             }
             let listener = yaml.listener.clone();
-            if let Some(spec) = self.route(yaml, &path, &mut upstreams) {
+            let around = Around {
+                resource: listeners.get(&listener).and_then(Option::as_ref),
+                owned: owned.get(&listener).cloned().unwrap_or_default(),
+            };
+            if let Some(spec) = self.route(yaml, &around, &path, &mut upstreams) {
                 by_listener.entry(listener).or_default().push((index, spec));
             }
         }
@@ -58,14 +64,15 @@ impl Lowering<'_> {
     fn route(
         &mut self,
         yaml: RouteYaml,
+        around: &Around<'_>,
         path: &str,
         upstreams: &mut super::upstreams::Known,
     ) -> Option<RouteSpec> {
         let matcher = self.matcher(&yaml.matches, &format!("{path}.match"));
         let carries_token = !matches!(yaml.token, TokenYaml::Strip);
         let token = self.token(yaml.token, &format!("{path}.token"));
-        let inject_path = format!("{path}.inject");
-        let inject = self.inject(&yaml.inject, &inject_path, token.as_ref());
+        let inject = self.inject(&yaml.inject, &format!("{path}.inject"), token.as_ref());
+        let inbound = self.inbound(yaml.authenticate, &yaml.inject, around, path);
         let rewrite = self.rewrite(yaml.rewrite, &yaml.matches, &format!("{path}.rewrite"));
         let keeps_host = rewrite.as_ref().is_some_and(|r| r.host != HostPolicy::Upstream);
         let upstream = self.upstream(
@@ -74,13 +81,15 @@ impl Lowering<'_> {
             &format!("{path}.upstream"),
             upstreams,
         );
-        let (inbound, injector) = inject?;
+        let (existing, injector) = inject?;
+        let (authentication, identity) = inbound?;
         Some(RouteSpec {
             name: yaml.name.into(),
             matcher: matcher?,
-            inbound,
+            inbound: authentication
+                .map_or(InboundSpec::Unchecked(existing), InboundSpec::Authenticated),
             token: token?,
-            injector,
+            injector: injector.with_identity(identity),
             rewrite: rewrite?,
             forwarded: match yaml.forwarded {
                 ForwardedYaml::Replace => ForwardedPolicy::Replace,
@@ -94,6 +103,26 @@ impl Lowering<'_> {
             },
             upstream: upstream?,
         })
+    }
+
+    /// Who may call, and how the upstream learns who it is.
+    fn inbound(
+        &mut self,
+        authenticate: Option<AuthenticateYaml>,
+        inject: &InjectYaml,
+        around: &Around<'_>,
+        path: &str,
+    ) -> Option<(Option<Arc<AuthenticationSpec>>, IdentityHeaders)> {
+        let owned = around.owned.clone();
+        let Some(yaml) = authenticate else {
+            return Some((None, IdentityHeaders::owning(owned)));
+        };
+        let path = format!("{path}.authenticate");
+        let header = yaml.claims_header.as_deref();
+        let mut identity = IdentityHeaders::owning(owned);
+        self.identity_headers(&mut identity, &yaml.claims_to_headers, header, &path);
+        let spec = self.authenticate(yaml, inject, around.resource, &path)?;
+        Some((Some(spec), identity))
     }
 
     fn matcher(&mut self, yaml: &MatchYaml, path: &str) -> Option<Matcher> {
@@ -168,10 +197,7 @@ impl Lowering<'_> {
             self.problem(&format!("{path}.parameters.{key}"), what, hint);
         }
         for (index, scope) in yaml.scopes.iter().enumerate() {
-            // RFC 6749 section 3.3
-            let valid =
-                |b: u8| b == 0x21 || (0x23..=0x5b).contains(&b) || (0x5d..=0x7e).contains(&b);
-            if scope.is_empty() || !scope.bytes().all(valid) {
+            if !is_scope(scope) {
                 let what = "not a scope: empty, or with a character no scope may have";
                 self.problem(&format!("{path}.scopes[{index}]"), what, "one list entry per scope");
             }
@@ -195,7 +221,7 @@ impl Lowering<'_> {
         Some(TokenSource::Application(Arc::new(TokenSpec { client, flow })))
     }
 
-    fn unknown_client(&mut self, name: &str, path: &str) {
+    pub(super) fn unknown_client(&mut self, name: &str, path: &str) {
         // A client that is written down but broken has been reported where it stands.
         if self.tree.entry("clients").is_none_or(|clients| clients.node.entry(name).is_none()) {
             let known: Vec<String> = self.clients.keys().cloned().collect();
@@ -228,7 +254,7 @@ impl Lowering<'_> {
         yaml: &InjectYaml,
         path: &str,
         token: Option<&TokenSource>,
-    ) -> Option<(InboundPolicy, Injector)> {
+    ) -> Option<(ExistingPolicy, Injector)> {
         let header_path = format!("{path}.header");
         let header = HeaderName::try_from(&yaml.header).map_err(|_| "not a header name");
         let header = self.accept(&header_path, header, "")?;
@@ -248,7 +274,7 @@ impl Lowering<'_> {
             let what = "`token: strip` cannot keep a credential";
             self.problem(&format!("{path}.existing"), what, "use `token: passthrough`");
         }
-        Some((InboundPolicy::new(header, existing), injector))
+        Some((ExistingPolicy::new(header, existing), injector))
     }
 
     fn rewrite(&mut self, yaml: RewriteYaml, matches: &MatchYaml, path: &str) -> Option<Rewrite> {
@@ -278,6 +304,27 @@ impl Lowering<'_> {
         };
         Some(Rewrite::new(prefix, host))
     }
+}
+
+/// What a route shares with the others of its listener.
+struct Around<'a> {
+    resource: Option<&'a ResourceMetadata>,
+    /// Every identity header that one of them writes.
+    owned: Arc<[String]>,
+}
+
+fn owned_by_listener(routes: &[RouteYaml]) -> HashMap<String, Arc<[String]>> {
+    let mut by_listener: HashMap<String, Vec<&RouteYaml>> = HashMap::new();
+    for route in routes {
+        by_listener.entry(route.listener.clone()).or_default().push(route);
+    }
+    by_listener.into_iter().map(|(name, routes)| (name, owned_names(&routes).into())).collect()
+}
+
+/// RFC 6749 section 3.3.
+pub(super) fn is_scope(text: &str) -> bool {
+    let valid = |b: u8| b == 0x21 || (0x23..=0x5b).contains(&b) || (0x5d..=0x7e).contains(&b);
+    !text.is_empty() && text.bytes().all(valid)
 }
 
 /// Methods a reverse proxy serves (RFC 9110 section 9, RFC 5789).

@@ -17,6 +17,9 @@ pub(in crate::config) struct ListenerYaml {
     pub(in crate::config) mode: ModeYaml,
     /// Serve TLS; without it plain HTTP/1.1 and HTTP/2.
     pub(in crate::config) tls: Option<ServerTlsYaml>,
+    /// The address of this API as its callers know it, `https://api.example`; with it, protected-resource
+    /// metadata (RFC 9728) are served and named in challenges, and DPoP proofs are held against it.
+    pub(in crate::config) resource: Option<String>,
     /// Bounds on what callers may send.
     #[serde(default)]
     pub(in crate::config) limits: LimitsYaml,

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use super::authenticate::AuthenticateYaml;
 use super::client::environment;
 use super::{FileRef, SecretRef};
 use crate::config::units::DurationYaml;
@@ -20,6 +21,8 @@ pub(in crate::config) struct RouteYaml {
     /// What it matches; everything when left out.
     #[serde(default, rename = "match")]
     pub(in crate::config) matches: MatchYaml,
+    /// Who may call; everybody when left out.
+    pub(in crate::config) authenticate: Option<AuthenticateYaml>,
     /// The token to attach: strip, passthrough, or one flow. Never left out.
     pub(in crate::config) token: TokenYaml,
     /// Where and how the token is put.

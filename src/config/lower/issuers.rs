@@ -1,0 +1,325 @@
+//! `issuers:` into [`IssuerSpec`]s.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use url::Url;
+
+use super::Lowering;
+use super::clients::cloud_host;
+use crate::authority::{AuthorityHttp, ExpectedIssuer, Metadata};
+use crate::config::schema::{
+    AlgorithmYaml, CloudYaml, EntraIssuerYaml, IntrospectionYaml, IssuerYaml, JwksYaml, KeysYaml,
+    ProfileYaml, TenantsYaml,
+};
+use crate::inbound::algorithm::Algorithm;
+use crate::inbound::{
+    EntraIssuers, IntrospectionSpec, IssuerIdentity, IssuerKind, IssuerSpec, JwtSpec, KeyLocation,
+    KeySource, Profile, Tenants, is_tenant_id,
+};
+use crate::tls;
+
+/// What is checked for one kind of issuer: who it is, where its keys are, where its roles are.
+type Kind = (IssuerIdentity, KeyLocation, &'static str);
+
+impl Lowering<'_> {
+    /// Lowers every issuer; those with problems are left out.
+    pub(super) fn issuers(&mut self, issuers: BTreeMap<String, IssuerYaml>) {
+        for (name, yaml) in issuers {
+            let path = format!("issuers.{name}");
+            if let Some(issuer) = self.issuer(&name, yaml, &path) {
+                self.issuers.insert(name, Arc::new(issuer));
+            }
+        }
+    }
+
+    fn issuer(&mut self, name: &str, yaml: IssuerYaml, path: &str) -> Option<IssuerSpec> {
+        if yaml.clock_skew.0 > MAX_SKEW {
+            self.problem(&format!("{path}.clock_skew"), "more than 5m", "set the clocks instead");
+        }
+        let (audiences, skew) = (yaml.audiences.clone(), yaml.clock_skew.0);
+        if let Some(at) = audiences.iter().position(String::is_empty) {
+            self.problem(&format!("{path}.audiences[{at}]"), "an empty audience", "");
+        }
+        let (kind, roles) = if let Some(introspection) = &yaml.introspection {
+            self.one_kind(&yaml, path)?;
+            self.nothing_about_keys(path);
+            let introspection = self.introspection(introspection, &format!("{path}.introspection"));
+            (IssuerKind::Introspection(introspection?), "roles")
+        } else {
+            if audiences.is_empty() {
+                let hint = "name this API as the issuer does in `aud`, for example api://orders";
+                self.problem(path, "`audiences` is missing", hint);
+            }
+            let (jwt, roles) = self.jwt(&yaml, path)?;
+            (IssuerKind::Jwt(jwt), roles)
+        };
+        let roles_claim = yaml.roles_claim.unwrap_or_else(|| roles.to_owned());
+        Some(IssuerSpec { name: Arc::from(name), audiences, skew, roles_claim, kind })
+    }
+
+    fn jwt(&mut self, yaml: &IssuerYaml, path: &str) -> Option<(JwtSpec, &'static str)> {
+        let http = self.issuer_http(yaml, path);
+        self.one_kind(yaml, path)?;
+        let http = http?;
+        let (identity, location, roles) = if let Some(entra) = &yaml.entra {
+            self.entra_issuer(entra, http, &format!("{path}.entra"))?
+        } else if let Some(oidc) = &yaml.oidc {
+            self.discovered(&oidc.issuer, "roles", http, &format!("{path}.oidc.issuer"))?
+        } else if let Some(keycloak) = &yaml.keycloak {
+            let (url, realm) = (keycloak.url.trim_end_matches('/'), &keycloak.realm);
+            let issuer = format!("{url}/realms/{realm}");
+            self.discovered(&issuer, "realm_access.roles", http, &format!("{path}.keycloak"))?
+        } else if let Some(okta) = &yaml.okta {
+            let issuer = format!("https://{}/oauth2/{}", okta.domain, okta.server);
+            self.discovered(&issuer, "roles", http, &format!("{path}.okta"))?
+        } else if let Some(auth0) = &yaml.auth0 {
+            let issuer = format!("https://{}/", auth0.domain);
+            self.discovered(&issuer, "permissions", http, &format!("{path}.auth0"))?
+        } else {
+            self.jwks(yaml.jwks.as_ref()?, http, &format!("{path}.jwks"))?
+        };
+        let only_rs256 = vec![Algorithm::Rs256];
+        let default = if yaml.entra.is_some() { only_rs256 } else { Algorithm::ALL.to_vec() };
+        let algorithms = yaml.algorithms.as_ref();
+        let algorithms = algorithms.map(|list| list.iter().copied().map(algorithm).collect());
+        let algorithms: Vec<_> = algorithms.unwrap_or(default);
+        if algorithms.is_empty() {
+            self.problem(&format!("{path}.algorithms"), "no algorithm", "leave it out for all");
+        }
+        let keys = self.key_source(location, algorithms, &yaml.keys, &format!("{path}.keys"));
+        let profile = match yaml.profile {
+            ProfileYaml::Jwt => Profile::Jwt,
+            ProfileYaml::Rfc9068 => Profile::Rfc9068,
+        };
+        Some((JwtSpec { identity, profile, keys }, roles))
+    }
+
+    fn one_kind(&mut self, yaml: &IssuerYaml, path: &str) -> Option<()> {
+        let kinds = [
+            yaml.entra.is_some(),
+            yaml.oidc.is_some(),
+            yaml.jwks.is_some(),
+            yaml.introspection.is_some(),
+            yaml.keycloak.is_some(),
+            yaml.okta.is_some(),
+            yaml.auth0.is_some(),
+        ];
+        if kinds.into_iter().filter(|given| *given).count() == 1 {
+            return Some(());
+        }
+        let what =
+            "expected exactly one of entra, oidc, jwks, introspection, keycloak, okta, auth0";
+        self.problem(path, what, "an issuer is of one kind; make a second one for another");
+        None
+    }
+
+    /// The client that asks brings its own connection, and no key is needed.
+    fn nothing_about_keys(&mut self, path: &str) {
+        for key in ["algorithms", "ca", "keys", "profile", "proxy", "timeouts"] {
+            let path = format!("{path}.{key}");
+            if self.is_written(&path) {
+                self.problem(&path, "has no meaning for introspection", "the client has its own");
+            }
+        }
+    }
+
+    fn issuer_http(&mut self, yaml: &IssuerYaml, path: &str) -> Option<AuthorityHttp> {
+        let ca = yaml.ca.as_ref().map(|ca| ca.file.as_str());
+        let roots = self.roots(ca, &format!("{path}.ca"));
+        let proxy = self.proxies(&yaml.proxy, &format!("{path}.proxy"));
+        let (roots, proxy, times) = (roots?, proxy?, &yaml.timeouts);
+        let http = tls::client(roots, None)
+            .and_then(|tls| AuthorityHttp::new(tls, &proxy, times.connect.0, times.total.0));
+        self.accept(path, http, "")
+    }
+
+    fn discovered(
+        &mut self,
+        issuer: &str,
+        roles: &'static str,
+        http: AuthorityHttp,
+        path: &str,
+    ) -> Option<Kind> {
+        self.secure_url(issuer, path)?;
+        let identity = IssuerIdentity::Exactly(issuer.to_owned());
+        Some((
+            identity,
+            KeyLocation::Discovered(Metadata::of_issuer(issuer.to_owned()), http),
+            roles,
+        ))
+    }
+
+    fn jwks(&mut self, yaml: &JwksYaml, http: AuthorityHttp, path: &str) -> Option<Kind> {
+        if yaml.issuer.is_empty() {
+            self.problem(&format!("{path}.issuer"), "an empty issuer", "");
+        }
+        let location = match (&yaml.uri, &yaml.file) {
+            (Some(uri), None) => KeyLocation::Uri(self.key_url(uri, &format!("{path}.uri"))?, http),
+            (None, Some(file)) => KeyLocation::File(file.into()),
+            _ => {
+                self.problem(path, "expected exactly one of uri and file", "");
+                return None;
+            }
+        };
+        Some((IssuerIdentity::Exactly(yaml.issuer.clone()), location, "roles"))
+    }
+
+    /// Unlike a secret's destination, a key set's address may have a query (Entra's custom keys).
+    fn key_url(&mut self, text: &str, path: &str) -> Option<Url> {
+        let url = self.accept(path, Url::parse(text), "expected https://…")?;
+        if tls::is_https_or_loopback(&url) {
+            return Some(url);
+        }
+        self.problem(path, "must be https", "http is for loopback addresses only");
+        None
+    }
+
+    fn key_source(
+        &mut self,
+        location: KeyLocation,
+        algorithms: Vec<Algorithm>,
+        yaml: &KeysYaml,
+        path: &str,
+    ) -> Arc<KeySource> {
+        let KeysYaml { refresh, cool_down, stale } = yaml;
+        for (key, duration) in [("refresh", refresh), ("cool_down", cool_down)] {
+            if duration.0 < Duration::from_secs(1) {
+                self.problem(
+                    &format!("{path}.{key}"),
+                    "less than 1s",
+                    "the issuer is not yours alone",
+                );
+            }
+        }
+        if stale.0 < refresh.0 {
+            let hint = "a good set must serve until the next one is fetched";
+            self.problem(&format!("{path}.stale"), "shorter than `refresh`", hint);
+        }
+        let (refresh, cool_down, stale) = (refresh.0, cool_down.0, stale.0);
+        Arc::new(KeySource { location, algorithms, refresh, cool_down, stale })
+    }
+
+    fn introspection(&mut self, yaml: &IntrospectionYaml, path: &str) -> Option<IntrospectionSpec> {
+        let endpoint = match &yaml.endpoint {
+            Some(endpoint) => Some(self.secure_url(endpoint, &format!("{path}.endpoint"))?),
+            None => None,
+        };
+        let client_path = format!("{path}.client");
+        let Some(client) = self.clients.get(&yaml.client).cloned() else {
+            self.unknown_client(&yaml.client, &client_path);
+            return None;
+        };
+        if endpoint.is_none() && !client.authority.has_metadata() {
+            let hint = "give `endpoint`, or a client whose authority is `oidc`";
+            self.problem(&client_path, "its authority's metadata name no endpoint", hint);
+        }
+        Some(IntrospectionSpec {
+            endpoint,
+            client,
+            issuer: yaml.issuer.clone(),
+            cache: yaml.cache.0,
+            negative_cache: yaml.negative_cache.0,
+        })
+    }
+
+    fn entra_issuer(
+        &mut self,
+        yaml: &EntraIssuerYaml,
+        http: AuthorityHttp,
+        path: &str,
+    ) -> Option<Kind> {
+        let instance = self.entra_instance(yaml.instance.as_deref(), yaml.cloud, path)?;
+        let (tenants, segment) = match (&yaml.tenant, &yaml.tenants) {
+            (Some(tenant), None) => self.one_tenant(tenant, &format!("{path}.tenant"))?,
+            (None, Some(tenants)) => {
+                (self.several_tenants(tenants, &format!("{path}.tenants")), "common".to_owned())
+            }
+            _ => {
+                let hint = "tenant: ID, tenants: [ID, …], or tenants: any";
+                self.problem(path, "expected exactly one of tenant and tenants", hint);
+                return None;
+            }
+        };
+        let v2_base = instance.to_string();
+        let v1_base = match (&yaml.instance, yaml.cloud) {
+            (Some(_), _) => v2_base.clone(),
+            (None, CloudYaml::China) => "https://sts.chinacloudapi.cn/".to_owned(),
+            (None, CloudYaml::Public | CloudYaml::UsGovernment) => {
+                "https://sts.windows.net/".to_owned()
+            }
+        };
+        let expected = match &tenants {
+            Tenants::AsDiscovered => ExpectedIssuer::Between(v2_base.clone(), "/v2.0".to_owned()),
+            Tenants::Ids(_) if segment != "common" => {
+                ExpectedIssuer::Exactly(format!("{v2_base}{segment}/v2.0"))
+            }
+            Tenants::Any | Tenants::Ids(_) => {
+                ExpectedIssuer::Exactly(format!("{v2_base}{{tenantid}}/v2.0"))
+            }
+        };
+        let metadata = Metadata::new(format!("{v2_base}{segment}/v2.0"), expected);
+        let identity = IssuerIdentity::Entra(EntraIssuers { v2_base, v1_base, tenants });
+        Some((identity, KeyLocation::Discovered(metadata, http), "roles"))
+    }
+
+    /// The tenant, and the path segment its metadata are under.
+    fn one_tenant(&mut self, tenant: &str, path: &str) -> Option<(Tenants, String)> {
+        let tenant =
+            self.entra_tenant(tenant, path, "`tenants: any` accepts every tenant there is")?;
+        let tenants = if is_tenant_id(&tenant) {
+            Tenants::Ids(vec![tenant.clone()])
+        } else {
+            Tenants::AsDiscovered
+        };
+        Some((tenants, tenant))
+    }
+
+    fn several_tenants(&mut self, yaml: &TenantsYaml, path: &str) -> Tenants {
+        let TenantsYaml::Ids(ids) = yaml else { return Tenants::Any };
+        let ids: Vec<String> = ids.iter().map(|id| id.to_ascii_lowercase()).collect();
+        for (at, id) in ids.iter().enumerate().filter(|(_, id)| !is_tenant_id(id)) {
+            let what = format!("`{id}` is not a tenant's id");
+            self.problem(&format!("{path}[{at}]"), what, "a domain can only be given as `tenant`");
+        }
+        if ids.is_empty() {
+            self.problem(path, "no tenant", "list their ids, or write any");
+        }
+        Tenants::Ids(ids)
+    }
+
+    /// The sign-in host, `https://host/`.
+    pub(super) fn entra_instance(
+        &mut self,
+        instance: Option<&str>,
+        cloud: CloudYaml,
+        path: &str,
+    ) -> Option<Url> {
+        let Some(instance) = instance else {
+            return self.accept(path, Url::parse(cloud_host(cloud)), "");
+        };
+        let path = format!("{path}.instance");
+        let url = self.secure_url(instance, &path)?;
+        if !matches!(url.path(), "" | "/") {
+            self.problem(&path, "must be https://host alone", "the tenant has its own key");
+        }
+        Some(url)
+    }
+}
+
+fn algorithm(yaml: AlgorithmYaml) -> Algorithm {
+    match yaml {
+        AlgorithmYaml::RS256 => Algorithm::Rs256,
+        AlgorithmYaml::RS384 => Algorithm::Rs384,
+        AlgorithmYaml::RS512 => Algorithm::Rs512,
+        AlgorithmYaml::PS256 => Algorithm::Ps256,
+        AlgorithmYaml::PS384 => Algorithm::Ps384,
+        AlgorithmYaml::PS512 => Algorithm::Ps512,
+        AlgorithmYaml::ES256 => Algorithm::Es256,
+        AlgorithmYaml::ES384 => Algorithm::Es384,
+        AlgorithmYaml::EdDSA => Algorithm::EdDsa,
+    }
+}
+
+const MAX_SKEW: Duration = Duration::from_secs(300);

@@ -1,0 +1,237 @@
+//! A route's check of its callers: whom it exempts, which token it finds good, what it lets pass.
+//!
+//! Part of `inbound`: ties the steps together.
+//!
+//! ```text
+//! exempt? → credential → verified before? → issuer → key → signature → claims → binding → rules
+//! ```
+//!
+//! Binding and rules are checked for every request, also when the token had been verified before.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::Method;
+use http::header::{ACCESS_CONTROL_REQUEST_METHOD, AUTHORIZATION, ORIGIN};
+use prometheus::{IntCounter, IntCounterVec};
+
+use super::binding::{Bound, ProofPolicy};
+use super::challenge::Challenges;
+use super::claims::Claims;
+use super::credential::{Presented, Scheme};
+use super::dpop::ProofMemory;
+use super::error::{Fault, Refusal, Verdict};
+use super::introspection::Introspector;
+use super::issuer::{IssuerSpec, JwtIssuer};
+use super::jws::{Compact, EmbeddedKey};
+use super::rules::Rules;
+use super::verified::Verified;
+use super::verified_cache::VerifiedCache;
+use super::{Arrival, Caller};
+use crate::cache_key::CacheKey;
+use crate::clock::Clock;
+use crate::route::PathMatch;
+
+/// A route's demands on its callers, as configured.
+#[derive(Debug)]
+pub struct AuthenticationSpec {
+    /// Whose tokens are accepted; at most one of them by introspection.
+    pub issuers: Vec<Arc<IssuerSpec>>,
+    /// What the caller must be and have.
+    pub rules: Rules,
+    /// Whether a request without any credential passes as anonymous.
+    pub optional: bool,
+    /// Paths that anybody may call.
+    pub exempt_paths: Vec<PathMatch>,
+    /// Whether CORS preflight requests, which cannot carry a credential, pass.
+    pub exempt_preflight: bool,
+    /// Until then (since the epoch) refusals are reported and not made.
+    pub report_only_until: Option<Duration>,
+    /// How key-bound tokens prove their holder.
+    pub proof: ProofPolicy,
+    /// The listener's public origin, when the caller sees another one than we do.
+    pub origin: Option<String>,
+    /// What challenges say.
+    pub challenges: Challenges,
+}
+
+/// A route's check of its callers, at work.
+#[derive(Clone, Debug)]
+pub struct Authentication {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    spec: Arc<AuthenticationSpec>,
+    route: Arc<str>,
+    issuers: RouteIssuers,
+    evidence: Arc<Evidence>,
+    accepted: IntCounter,
+    outcomes: IntCounterVec,
+}
+
+/// The issuers of a route, each with the number that tells it from all others.
+#[derive(Debug, Default)]
+pub(super) struct RouteIssuers {
+    pub(super) signed: Vec<(usize, Arc<JwtIssuer>)>,
+    pub(super) asked: Option<(usize, Arc<Introspector>)>,
+}
+
+/// What all routes remember together.
+#[derive(Debug)]
+pub(super) struct Evidence {
+    pub(super) verified: VerifiedCache,
+    pub(super) proofs: ProofMemory,
+    pub(super) clock: Clock,
+}
+
+impl Authentication {
+    pub(super) fn new(
+        spec: Arc<AuthenticationSpec>,
+        route: Arc<str>,
+        issuers: RouteIssuers,
+        evidence: Arc<Evidence>,
+        outcomes: IntCounterVec,
+    ) -> Self {
+        let accepted = outcomes.with_label_values(&[route.as_ref(), "accepted"]);
+        Self { inner: Arc::new(Inner { spec, route, issuers, evidence, accepted, outcomes }) }
+    }
+
+    /// Lets a request pass, or says why not.
+    ///
+    /// # Errors
+    /// When the caller shows no good token, or one that is not enough here.
+    pub async fn admit(&self, arrival: Arrival<'_>) -> Result<Caller, Refusal> {
+        let inner = &self.inner;
+        if inner.exempts(arrival) {
+            inner.count("exempt");
+            return Ok(Caller::Exempt);
+        }
+        let presented = Presented::among(&arrival.request.headers);
+        let scheme = presented.as_ref().ok().and_then(Option::as_ref).map(|p| p.scheme);
+        let checked = match presented {
+            Ok(Some(presented)) => inner.check(presented, arrival).await,
+            Ok(None) if inner.spec.optional => {
+                inner.count("anonymous");
+                return Ok(Caller::Anonymous);
+            }
+            Ok(None) => Err(Fault::Missing),
+            Err(fault) => Err(fault),
+        };
+        match checked {
+            Ok(caller) => {
+                inner.accepted.inc();
+                Ok(Caller::Verified(caller))
+            }
+            Err(fault) => inner.refuse(fault, scheme.unwrap_or(Scheme::Bearer)),
+        }
+    }
+}
+
+impl Inner {
+    fn exempts(&self, arrival: Arrival<'_>) -> bool {
+        let Arrival { request, path, .. } = arrival;
+        let has = |name| request.headers.contains_key(name);
+        let preflight = self.spec.exempt_preflight
+            && request.method == Method::OPTIONS
+            && has(ORIGIN)
+            && has(ACCESS_CONTROL_REQUEST_METHOD)
+            && !has(AUTHORIZATION);
+        preflight || self.spec.exempt_paths.iter().any(|exempt| exempt.covers(path))
+    }
+
+    async fn check(
+        &self,
+        presented: Presented<'_>,
+        arrival: Arrival<'_>,
+    ) -> Result<Arc<Verified>, Fault> {
+        let digest = VerifiedCache::digest(presented.token);
+        let caller = match self.known(digest) {
+            Some(caller) => caller,
+            // Boxed: the way of a known token stays small.
+            None => Box::pin(self.verify(presented.token, digest)).await?,
+        };
+        let (spec, proofs) = (&self.spec, &self.evidence.proofs);
+        let bound = Bound { caller: &caller, presented, arrival, origin: spec.origin.as_deref() };
+        bound.check(&spec.proof, proofs)?;
+        self.spec.rules.judge(&caller)?;
+        Ok(caller)
+    }
+
+    /// What one of the route's issuers found out before, if it still counts.
+    fn known(&self, digest: CacheKey) -> Option<Arc<Verified>> {
+        let verified = &self.evidence.verified;
+        let mut signed = self.issuers.signed.iter();
+        let known = signed
+            .find_map(|(id, issuer)| verified.get(digest, *id, |v| issuer.still_vouches_for(v)));
+        let mut asked = self.issuers.asked.iter();
+        known.or_else(|| {
+            asked.find_map(|(id, i)| verified.get(digest, *id, |v| i.still_vouches_for(v)))
+        })
+    }
+
+    async fn verify(&self, token: &str, digest: CacheKey) -> Result<Arc<Verified>, Fault> {
+        let cache = &self.evidence.verified;
+        cache.missed();
+        match (self.verify_signed(token, digest).await, &self.issuers.asked) {
+            // What no other issuer knows may be a token that only its issuer can read.
+            (Err(Fault::Jws(_) | Fault::UnknownIssuer), Some((id, issuer))) => {
+                let verified = issuer.verify(token, digest).await?;
+                cache.put(digest, *id, &verified);
+                Ok(verified)
+            }
+            (verified, _) => verified,
+        }
+    }
+
+    /// Holds the token against the issuers that its `iss` names; of several, one must find it good.
+    async fn verify_signed(&self, token: &str, digest: CacheKey) -> Result<Arc<Verified>, Fault> {
+        let jws = Compact::parse(token, EmbeddedKey::Refused)?;
+        let payload = jws.payload()?;
+        let mut claims = Some(Claims::parse(&payload)?);
+        let iss = match &claims {
+            Some(claims) => claims.text("iss")?.map(str::to_owned),
+            None => None,
+        };
+        let mut fault = Fault::UnknownIssuer;
+        for (id, issuer) in &self.issuers.signed {
+            if !iss.as_deref().is_some_and(|iss| issuer.recognises(iss)) {
+                continue;
+            }
+            let claims = match claims.take() {
+                Some(claims) => claims,
+                None => Claims::parse(&payload)?,
+            };
+            match issuer.verify(&jws, claims).await {
+                Ok(verified) => {
+                    let verified = Arc::new(verified);
+                    self.evidence.verified.put(digest, *id, &verified);
+                    return Ok(verified);
+                }
+                Err(error) => fault = error,
+            }
+        }
+        Err(fault)
+    }
+
+    /// The refusal, or, while the route only reports, what lets the request pass all the same.
+    fn refuse(&self, fault: Fault, scheme: Scheme) -> Result<Caller, Refusal> {
+        let until = self.spec.report_only_until;
+        let reports = until.is_some_and(|until| self.evidence.clock.wall() < until);
+        if reports && fault.verdict() != Verdict::BadRequest {
+            self.count("reported");
+            let (route, class) = (self.route.as_ref(), fault.class());
+            tracing::warn!(route, class, %fault, "report only: this request would be refused");
+            return Ok(Caller::Reported(fault.class()));
+        }
+        self.count(fault.class());
+        let proofs = &self.evidence.proofs;
+        let fields = self.spec.challenges.fields(&fault, scheme, || proofs.nonce());
+        Err(Refusal { fault, fields })
+    }
+
+    fn count(&self, outcome: &str) {
+        self.outcomes.with_label_values(&[self.route.as_ref(), outcome]).inc();
+    }
+}

@@ -1,0 +1,194 @@
+//! DPoP proofs: a small token, signed anew for each request by the holder of the key (RFC 9449).
+//!
+//! Part of `inbound`. Proofs are remembered for longer than they are valid, up to a bound; beyond it
+//! requests are refused, since forgetting one would let it be used twice. Nonces need no memory: they are
+//! a digest of the current minutes under a key of this process.
+
+use std::collections::HashSet;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use aws_lc_rs::constant_time::verify_slices_are_equal;
+use aws_lc_rs::digest::{SHA256, digest};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use http::{HeaderMap, HeaderName};
+use url::Url;
+
+use super::algorithm::Algorithm;
+use super::binding::{BadBinding, ProofPolicy};
+use super::claims::Claims;
+use super::jws::{Compact, EmbeddedKey};
+use super::key::VerificationKey;
+use crate::cache_key::CacheKey;
+use crate::clock::{Clock, Moment};
+
+/// The proof's header field.
+pub const DPOP: HeaderName = HeaderName::from_static("dpop");
+/// Our nonce's header field.
+pub(super) const DPOP_NONCE: HeaderName = HeaderName::from_static("dpop-nonce");
+
+/// What a proof must prove.
+#[derive(Debug)]
+pub(super) struct Expected<'r> {
+    /// The key that the token is bound to.
+    pub thumbprint: &'r str,
+    /// The token.
+    pub token: &'r str,
+    /// The request's method.
+    pub method: &'r str,
+    /// The request's address without query.
+    pub address: &'r str,
+}
+
+/// The proofs seen lately.
+#[derive(Debug)]
+pub(super) struct ProofMemory {
+    clock: Clock,
+    seen: Mutex<Seen>,
+}
+
+/// Two generations: a proof is forgotten when the generation after its own ends.
+#[derive(Debug)]
+struct Seen {
+    since: Moment,
+    current: HashSet<CacheKey>,
+    previous: HashSet<CacheKey>,
+}
+
+impl ProofMemory {
+    /// An empty memory.
+    #[must_use]
+    pub(super) fn new(clock: Clock) -> Self {
+        let since = clock.now();
+        let (current, previous) = (HashSet::new(), HashSet::new());
+        Self { clock, seen: Mutex::new(Seen { since, current, previous }) }
+    }
+
+    /// The nonce to put into the next proof.
+    #[must_use]
+    pub(super) fn nonce(&self) -> String {
+        nonce(self.clock.wall().as_secs() / NONCE_SECONDS)
+    }
+
+    /// Checks the one proof in `headers` and remembers it.
+    ///
+    /// # Errors
+    /// When it is missing, does not prove what it must, or has been used.
+    pub(super) fn check(
+        &self,
+        headers: &HeaderMap,
+        expected: &Expected<'_>,
+        policy: &ProofPolicy,
+    ) -> Result<(), BadBinding> {
+        let mut fields = headers.get_all(DPOP).iter();
+        let (Some(field), None) = (fields.next(), fields.next()) else {
+            return Err(BadBinding::Proof("there must be exactly one"));
+        };
+        let text = field.to_str().map_err(|_| BadBinding::Proof("not text"))?;
+        let claims = signed_claims(text, expected.thumbprint)?;
+        self.check_claims(&claims, expected, policy)?;
+        let jti = claims.text("jti").ok().flatten().filter(|jti| jti.len() <= MAX_JTI);
+        let jti = jti.ok_or(BadBinding::Proof("`jti`"))?;
+        let mut key = CacheKey::builder();
+        key.field("key", expected.thumbprint.as_bytes());
+        key.field("jti", jti.as_bytes());
+        self.remember(key.finish())
+    }
+
+    fn check_claims(
+        &self,
+        claims: &Claims,
+        expected: &Expected<'_>,
+        policy: &ProofPolicy,
+    ) -> Result<(), BadBinding> {
+        let text = |name| claims.text(name).ok().flatten();
+        if text("htm") != Some(expected.method) {
+            return Err(BadBinding::Proof("`htm` is another method"));
+        }
+        let address = |text: &str| {
+            let mut url = Url::parse(text).ok()?;
+            url.set_query(None);
+            url.set_fragment(None);
+            Some(url)
+        };
+        let htu = text("htu").and_then(address);
+        if htu.is_none() || htu != address(expected.address) {
+            return Err(BadBinding::Proof("`htu` is another address"));
+        }
+        let hash = URL_SAFE_NO_PAD.encode(digest(&SHA256, expected.token.as_bytes()));
+        if text("ath") != Some(hash.as_str()) {
+            return Err(BadBinding::Proof("`ath` is of another token"));
+        }
+        let now = self.clock.wall();
+        let issued = claims.time("iat").ok().flatten().ok_or(BadBinding::Proof("`iat`"))?;
+        if issued > now + FUTURE || issued + policy.max_age < now {
+            return Err(BadBinding::Proof("`iat` is too old, or in the future"));
+        }
+        if policy.nonce && !text("nonce").is_some_and(|nonce| self.is_ours(nonce)) {
+            return Err(BadBinding::Nonce);
+        }
+        Ok(())
+    }
+
+    /// This nonce or the one before it.
+    fn is_ours(&self, given: &str) -> bool {
+        let now = self.clock.wall().as_secs() / NONCE_SECONDS;
+        [now, now.saturating_sub(1)].into_iter().any(|period| {
+            verify_slices_are_equal(nonce(period).as_bytes(), given.as_bytes()).is_ok()
+        })
+    }
+
+    fn remember(&self, proof: CacheKey) -> Result<(), BadBinding> {
+        let now = self.clock.now();
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        if seen.since.until(now) >= GENERATION {
+            seen.previous = std::mem::take(&mut seen.current);
+            seen.since = now;
+        }
+        if seen.previous.contains(&proof) || seen.current.contains(&proof) {
+            return Err(BadBinding::Replayed);
+        }
+        if seen.current.len() >= MAX_REMEMBERED {
+            return Err(BadBinding::MemoryFull);
+        }
+        seen.current.insert(proof);
+        Ok(())
+    }
+}
+
+/// The claims of a proof that is signed with the key it brings, which must be the token's.
+fn signed_claims(text: &str, thumbprint: &str) -> Result<Claims, BadBinding> {
+    let jws = Compact::parse(text, EmbeddedKey::Expected);
+    let jws = jws.map_err(|_| BadBinding::Proof("not a compact JWS"))?;
+    let header = jws.header();
+    if header.typ.as_deref() != Some("dpop+jwt") {
+        return Err(BadBinding::Proof("`typ` is not dpop+jwt"));
+    }
+    let jwk = header.jwk.as_ref().map(ToString::to_string);
+    let jwk = jwk.ok_or(BadBinding::Proof("no `jwk`"))?;
+    let key = VerificationKey::from_jwk(&jwk, &Algorithm::ALL);
+    let key = key.map_err(|_| BadBinding::Proof("an unusable `jwk`"))?;
+    if key.thumbprint() != thumbprint {
+        return Err(BadBinding::Proof("another key than the token's"));
+    }
+    if !jws.is_signed_by(&key) {
+        return Err(BadBinding::Proof("a wrong signature"));
+    }
+    let claims = jws.payload().ok().and_then(|payload| Claims::parse(&payload).ok());
+    claims.ok_or(BadBinding::Proof("a malformed payload"))
+}
+
+fn nonce(period: u64) -> String {
+    let mut key = CacheKey::builder();
+    key.field("dpop nonce", &period.to_be_bytes());
+    URL_SAFE_NO_PAD.encode(key.finish().as_bytes())
+}
+
+/// What a proof may be ahead of our clock.
+const FUTURE: Duration = Duration::from_secs(5);
+/// Longer than a proof may be old, which the configuration bounds to five minutes.
+const GENERATION: Duration = Duration::from_secs(600);
+const NONCE_SECONDS: u64 = 120;
+const MAX_JTI: usize = 256;
+const MAX_REMEMBERED: usize = 500_000;

@@ -1,0 +1,396 @@
+//! The current key set of an issuer: fetched, renewed, kept through outages.
+//!
+//! Part of `inbound`. A task of its own renews it; traffic only reads. An unknown `kid` may be a key that
+//! has just been published, so it brings one fetch forward for everyone who waits, but not more often than
+//! the cool-down: callers must not be able to make us call. The last good set serves through an outage up
+//! to a hard limit.
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
+
+use arc_swap::ArcSwapOption;
+use http::StatusCode;
+use prometheus::{IntCounterVec, IntGauge};
+use tokio::runtime::Handle;
+use tokio::sync::watch;
+use url::Url;
+
+use super::algorithm::Algorithm;
+use super::key::VerificationKey;
+use super::key_set::{KeySet, NoKey};
+use crate::authority::{AuthorityError, AuthorityHttp, Metadata};
+use crate::clock::{Clock, Moment};
+
+/// Where a key set comes from, and how it is kept.
+#[derive(Debug)]
+pub struct KeySource {
+    /// Where it is.
+    pub location: KeyLocation,
+    /// What its keys may be used with.
+    pub algorithms: Vec<Algorithm>,
+    /// How often it is fetched anew.
+    pub refresh: Duration,
+    /// How often unknown names may bring that forward.
+    pub cool_down: Duration,
+    /// How long the last good set serves when no newer one can be had.
+    pub stale: Duration,
+}
+
+/// Where a key set is.
+#[derive(Debug)]
+pub enum KeyLocation {
+    /// Where the issuer's metadata say.
+    Discovered(Metadata, AuthorityHttp),
+    /// At a known address.
+    Uri(Url, AuthorityHttp),
+    /// In a file, which is read again and again.
+    File(PathBuf),
+}
+
+/// Counters of one issuer's keys.
+#[derive(Clone, Debug)]
+pub struct KeyMetrics {
+    /// Fetches by `issuer` and `outcome`.
+    pub fetches: IntCounterVec,
+    /// Keys in use.
+    pub keys: IntGauge,
+}
+
+/// Why a key cannot be had now.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum KeyError {
+    /// The set does not answer the question.
+    #[error("{}", match .0 {
+        NoKey::Ambiguous => "more than one key could be meant",
+        NoKey::Unfit => "the key is not for this algorithm",
+        NoKey::Unknown => "no such key is published",
+    })]
+    NoKey(NoKey),
+    /// There is no set, or it is too old.
+    #[error("the issuer's keys cannot be had: {0}")]
+    Unavailable(String),
+}
+
+/// The current key set of an issuer.
+#[derive(Debug)]
+pub struct KeyRing {
+    issuer: Arc<str>,
+    source: Arc<KeySource>,
+    clock: Clock,
+    fetcher: Handle,
+    metrics: KeyMetrics,
+    current: ArcSwapOption<Current>,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct Current {
+    keys: KeySet,
+    /// The issuer as the metadata name it.
+    discovered: Option<String>,
+    fetched: Moment,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// Goes from false to true when the fetch on its way has ended.
+    flight: Option<watch::Receiver<bool>>,
+    failure: Option<Failure>,
+    /// When an unknown name may bring the next fetch forward.
+    next_on_demand: Option<Moment>,
+}
+
+#[derive(Clone, Debug)]
+struct Failure {
+    text: String,
+    reason: &'static str,
+    streak: u32,
+    ask_again: Moment,
+}
+
+/// A fetched set and the issuer that its metadata name.
+type Fetched = Result<(KeySet, Option<String>), FetchError>;
+
+/// Why a fetch brought nothing.
+#[derive(Debug, thiserror::Error)]
+enum FetchError {
+    #[error(transparent)]
+    Authority(#[from] AuthorityError),
+    #[error("{0}")]
+    Document(#[from] super::key_set::BadKeySet),
+    #[error("{0}")]
+    File(String),
+}
+
+impl KeyRing {
+    /// A ring whose fetches run on `fetcher`; nothing happens before [`Self::keep_fresh`].
+    #[must_use]
+    pub fn new(
+        issuer: &Arc<str>,
+        source: Arc<KeySource>,
+        clock: Clock,
+        fetcher: Handle,
+        metrics: KeyMetrics,
+    ) -> Arc<Self> {
+        let (current, state) = (ArcSwapOption::empty(), Mutex::default());
+        let issuer = Arc::clone(issuer);
+        Arc::new(Self { issuer, source, clock, fetcher, metrics, current, state })
+    }
+
+    /// The key of this name, waiting for a newer set when the one at hand does not have it.
+    ///
+    /// # Errors
+    /// When there is no such key, or no set that is fresh enough.
+    pub async fn find(
+        self: &Arc<Self>,
+        kid: Option<&str>,
+        algorithm: Algorithm,
+    ) -> Result<(Arc<VerificationKey>, Option<String>), KeyError> {
+        // Twice: the fetch that is on its way may have begun before the key was published.
+        for _ in 0..2 {
+            match self.find_now(kid, algorithm) {
+                Err(KeyError::NoKey(NoKey::Unknown) | KeyError::Unavailable(_)) => {}
+                found => return found,
+            }
+            let Some(mut flight) = self.fetch_on_demand() else { break };
+            let _ = flight.wait_for(|ended| *ended).await;
+        }
+        self.find_now(kid, algorithm)
+    }
+
+    /// Whether there is a set that may still be used.
+    #[must_use]
+    pub fn is_usable(&self) -> bool {
+        self.age().is_some_and(|age| age <= self.source.stale)
+    }
+
+    /// Time since the set was last seen at its source.
+    #[must_use]
+    pub fn age(&self) -> Option<Duration> {
+        let current = self.current.load();
+        Some(current.as_ref()?.fetched.until(self.clock.now()))
+    }
+
+    /// How many keys are in use.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.current.load().as_ref().map_or(0, |current| current.keys.len())
+    }
+
+    /// Whether no key is in use.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Why the latest fetch failed, unless one succeeded since.
+    #[must_use]
+    pub fn failure(&self) -> Option<&'static str> {
+        self.lock().failure.as_ref().map(|failure| failure.reason)
+    }
+
+    /// Fetches the set again and again for as long as somebody holds the ring; drops `waiting` when there
+    /// is one for the first time.
+    pub async fn keep_fresh<W>(ring: Weak<Self>, waiting: W) {
+        let mut waiting = Some(waiting);
+        while let Some(ring) = ring.upgrade() {
+            let mut flight = ring.fetch_anyway();
+            let _ = flight.wait_for(|ended| *ended).await;
+            if ring.is_usable() {
+                waiting.take();
+            }
+            let pause = ring.pause();
+            drop(ring);
+            tokio::time::sleep(pause).await;
+        }
+    }
+
+    fn find_now(
+        &self,
+        kid: Option<&str>,
+        algorithm: Algorithm,
+    ) -> Result<(Arc<VerificationKey>, Option<String>), KeyError> {
+        let current = self.current.load();
+        let current = current.as_ref().filter(|_| self.is_usable()).ok_or_else(|| {
+            let failure = self.lock().failure.clone();
+            KeyError::Unavailable(failure.map_or_else(|| "not fetched yet".into(), |f| f.text))
+        })?;
+        let key = current.keys.find(kid, algorithm).map_err(KeyError::NoKey)?;
+        Ok((Arc::clone(key), current.discovered.clone()))
+    }
+
+    /// The fetch on its way, or a new one when the cool-down allows it.
+    fn fetch_on_demand(self: &Arc<Self>) -> Option<watch::Receiver<bool>> {
+        let now = self.clock.now();
+        let mut state = self.lock();
+        if let Some(flight) = &state.flight {
+            return Some(flight.clone());
+        }
+        let next = match &state.failure {
+            // Nobody has a key: the pause after a failure is all that holds us back.
+            Some(failure) if !self.is_usable() => Some(failure.ask_again),
+            _ => state.next_on_demand,
+        };
+        if next.is_some_and(|next| now < next) {
+            return None;
+        }
+        state.next_on_demand = Some(now.after(self.source.cool_down));
+        let (landing, flight) = Self::take_off(&mut state);
+        drop(state);
+        self.fly(landing);
+        Some(flight)
+    }
+
+    fn fetch_anyway(self: &Arc<Self>) -> watch::Receiver<bool> {
+        let mut state = self.lock();
+        if let Some(flight) = &state.flight {
+            return flight.clone();
+        }
+        let (landing, flight) = Self::take_off(&mut state);
+        drop(state);
+        self.fly(landing);
+        flight
+    }
+
+    fn take_off(state: &mut State) -> (watch::Sender<bool>, watch::Receiver<bool>) {
+        let (landing, flight) = watch::channel(false);
+        state.flight = Some(flight.clone());
+        (landing, flight)
+    }
+
+    /// Runs in a task of its own: it belongs to nobody who waits for it.
+    fn fly(self: &Arc<Self>, landing: watch::Sender<bool>) {
+        let landing = Landing { ring: Arc::clone(self), landing };
+        self.fetcher.spawn(async move {
+            let fetched = landing.ring.fetch().await;
+            landing.ring.take(fetched);
+            drop(landing);
+        });
+    }
+
+    async fn fetch(&self) -> Fetched {
+        let previous = self.current.load_full();
+        let previous = previous.as_ref().map(|current| &current.keys);
+        let parse = |body: &[u8]| KeySet::parse(body, &self.source.algorithms, previous);
+        match &self.source.location {
+            KeyLocation::Uri(url, http) => Ok((parse(&get(http, url).await?)?, None)),
+            KeyLocation::Discovered(metadata, http) => {
+                let document = metadata.document(http, &self.clock).await?;
+                let body = get(http, &document.jwks_uri()?).await?;
+                Ok((parse(&body)?, Some(document.issuer.clone())))
+            }
+            KeyLocation::File(path) => {
+                let shown = path.display().to_string();
+                let path = path.clone();
+                let read = tokio::task::spawn_blocking(move || read_file(&path)).await;
+                let body = read.unwrap_or_else(|_| Err("reading was aborted".into()));
+                Ok((
+                    parse(&body.map_err(|what| FetchError::File(format!("{shown}: {what}")))?)?,
+                    None,
+                ))
+            }
+        }
+    }
+
+    /// Puts a new set in place, or remembers why there is none.
+    fn take(&self, fetched: Fetched) {
+        let now = self.clock.now();
+        let issuer = self.issuer.as_ref();
+        let outcome = match fetched {
+            Ok((keys, discovered)) => {
+                if let Some(old) = self.current.load().as_ref() {
+                    old.keys.retire_all_but(&keys);
+                }
+                self.metrics.keys.set(i64::try_from(keys.len()).unwrap_or(i64::MAX));
+                self.current.store(Some(Arc::new(Current { keys, discovered, fetched: now })));
+                if let Some(failure) = self.lock().failure.take() {
+                    tracing::info!(issuer, after_failures = failure.streak, "keys obtained");
+                }
+                "keys"
+            }
+            Err(error) => {
+                let mut state = self.lock();
+                let streak = state.failure.as_ref().map_or(1, |failure| failure.streak + 1);
+                let reason = error.reason();
+                tracing::warn!(issuer, reason, %error, "no keys; the last good ones stay in use");
+                let doubled = FIRST_PAUSE * 2_u32.saturating_pow(streak.min(8) - 1);
+                let ask_again = now.after(doubled.min(MAX_ASK_PAUSE));
+                state.failure =
+                    Some(Failure { text: error.to_string(), reason, streak, ask_again });
+                reason
+            }
+        };
+        self.metrics.fetches.with_label_values(&[issuer, outcome]).inc();
+    }
+
+    /// Until the next fetch: soon while there is no set, less often with one, jittered.
+    fn pause(&self) -> Duration {
+        let refresh = match self.source.location {
+            KeyLocation::File(_) => self.source.refresh.min(FILE_CHECK),
+            _ => self.source.refresh,
+        };
+        let streak = self.lock().failure.as_ref().map_or(0, |failure| failure.streak);
+        let doubled = FIRST_PAUSE * 2_u32.saturating_pow(streak.clamp(1, 12) - 1);
+        let pause = match (streak, self.is_usable()) {
+            (0, _) => refresh,
+            (_, true) => doubled.min(MAX_RENEW_PAUSE).min(refresh),
+            (_, false) => doubled.min(MAX_ASK_PAUSE),
+        };
+        pause.mul_f64(0.9 + fastrand::f64() / 10.0)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Ends a fetch for those who wait, even when the task is dropped.
+struct Landing {
+    ring: Arc<KeyRing>,
+    landing: watch::Sender<bool>,
+}
+
+impl Drop for Landing {
+    fn drop(&mut self) {
+        self.ring.lock().flight = None;
+        self.landing.send_replace(true);
+    }
+}
+
+impl FetchError {
+    fn reason(&self) -> &'static str {
+        match self {
+            Self::Authority(error) => error.reason(),
+            Self::Document(_) => "key_set_unusable",
+            Self::File(_) => "key_file_unreadable",
+        }
+    }
+}
+
+async fn get(http: &AuthorityHttp, url: &Url) -> Result<Vec<u8>, AuthorityError> {
+    let answer = http.get(url).await?;
+    match answer.status {
+        StatusCode::OK => Ok(answer.body),
+        status => {
+            let (status, what) = (status.as_u16(), "no key set");
+            Err(AuthorityError::Unusable { status, what })
+        }
+    }
+}
+
+fn read_file(path: &std::path::Path) -> Result<Vec<u8>, String> {
+    use std::io::Read as _;
+    let mut body = Vec::new();
+    #[allow(clippy::disallowed_methods, reason = "runs in a blocking task")]
+    let file = std::fs::File::open(path).map_err(|error| error.to_string())?;
+    file.take(MAX_FILE + 1).read_to_end(&mut body).map_err(|error| error.to_string())?;
+    if body.len() as u64 > MAX_FILE { Err("larger than 256 KiB".into()) } else { Ok(body) }
+}
+
+const FIRST_PAUSE: Duration = Duration::from_millis(250);
+/// Short enough that Vicar is back within two seconds of the issuer.
+const MAX_ASK_PAUSE: Duration = Duration::from_secs(1);
+const MAX_RENEW_PAUSE: Duration = Duration::from_secs(60);
+const FILE_CHECK: Duration = Duration::from_secs(5);
+const MAX_FILE: u64 = 256 * 1024;

@@ -1,0 +1,85 @@
+//! Tokens that have been verified before: a second look costs no public-key operation.
+//!
+//! Part of `inbound`. The key is a digest of the whole token under a key of this process, together with
+//! the issuer that verified it; the weight of all entries is bounded. What comes out is evidence, not a
+//! verdict: whoever takes it asks the issuer whether it still counts, and evaluates the route's rules.
+
+use std::sync::Arc;
+
+use prometheus::IntCounter;
+use quick_cache::Weighter;
+use quick_cache::sync::Cache;
+
+use super::verified::Verified;
+use crate::cache_key::CacheKey;
+
+/// Verified tokens, by token and issuer.
+#[derive(Debug)]
+pub(super) struct VerifiedCache {
+    entries: Cache<(CacheKey, usize), Arc<Verified>, Weight>,
+    metrics: VerifiedCacheMetrics,
+}
+
+/// Counters of the cache.
+#[derive(Clone, Debug)]
+pub struct VerifiedCacheMetrics {
+    /// Requests whose token had been verified before.
+    pub hits: IntCounter,
+    /// Requests whose token had to be verified.
+    pub misses: IntCounter,
+}
+
+#[derive(Clone, Debug)]
+struct Weight;
+
+impl Weighter<(CacheKey, usize), Arc<Verified>> for Weight {
+    fn weight(&self, _key: &(CacheKey, usize), verified: &Arc<Verified>) -> u64 {
+        verified.weight()
+    }
+}
+
+impl VerifiedCache {
+    /// A cache of at most about `bytes`.
+    #[must_use]
+    pub(super) fn new(bytes: u64, metrics: VerifiedCacheMetrics) -> Self {
+        let expected = usize::try_from(bytes / TYPICAL_ENTRY).unwrap_or(usize::MAX).max(16);
+        Self { entries: Cache::with_weighter(expected, bytes, Weight), metrics }
+    }
+
+    /// The digest under which a token is kept.
+    #[must_use]
+    pub(super) fn digest(token: &str) -> CacheKey {
+        let mut key = CacheKey::builder();
+        key.field("verified token", token.as_bytes());
+        key.finish()
+    }
+
+    /// What `issuer` found out about the token, if `still_counts`.
+    pub(super) fn get(
+        &self,
+        digest: CacheKey,
+        issuer: usize,
+        still_counts: impl Fn(&Verified) -> bool,
+    ) -> Option<Arc<Verified>> {
+        let key = (digest, issuer);
+        let verified = self.entries.get(&key)?;
+        if still_counts(&verified) {
+            self.metrics.hits.inc();
+            return Some(verified);
+        }
+        self.entries.remove(&key);
+        None
+    }
+
+    /// Counts a token that was not found with any issuer.
+    pub(super) fn missed(&self) {
+        self.metrics.misses.inc();
+    }
+
+    /// Keeps what `issuer` found out.
+    pub(super) fn put(&self, digest: CacheKey, issuer: usize, verified: &Arc<Verified>) {
+        self.entries.insert((digest, issuer), Arc::clone(verified));
+    }
+}
+
+const TYPICAL_ENTRY: u64 = 4096;
