@@ -1,12 +1,9 @@
 //! Listeners: TLS with reload, ALPN, Unix sockets, limits, patience and drain.
 
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use rustls::pki_types::ServerName;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream, UnixStream};
-use tokio_rustls::TlsConnector;
 
 use crate::support::client::{exchange, get, read_reply, send};
 use crate::support::eventually;
@@ -25,28 +22,6 @@ fn vicar(listener: &str, upstream: &str) -> Vicar {
     ))
 }
 
-/// A TLS connection to `address` that offers these protocols; with the serial it was shown.
-async fn tls(
-    pki: &Pki,
-    address: &str,
-    alpn: &[&str],
-    identity: Option<&str>,
-) -> std::io::Result<(tokio_rustls::client::TlsStream<TcpStream>, Vec<u8>)> {
-    let roots = vicar::tls::roots(Some(pki.path("ca.crt").as_ref())).expect("roots");
-    let identity = identity.map(|name| {
-        let key = std::fs::read_to_string(pki.path(&format!("{name}.key"))).expect("a key").into();
-        let certificate = pki.path(&format!("{name}.crt"));
-        vicar::tls::Identity::load(certificate.as_ref(), &key).expect("an identity")
-    });
-    let mut config = vicar::tls::client(roots, identity).expect("a config");
-    config.alpn_protocols = alpn.iter().map(|protocol| protocol.as_bytes().to_vec()).collect();
-    let name = ServerName::try_from("localhost").expect("a name");
-    let stream = TcpStream::connect(address).await?;
-    let stream = TlsConnector::from(Arc::new(config)).connect(name, stream).await?;
-    let shown = stream.get_ref().1.peer_certificates().expect("a certificate")[0].to_vec();
-    Ok((stream, shown))
-}
-
 fn tls_listener(pki: &Pki, extra: &str) -> String {
     format!(
         "address: '127.0.0.1:0', tls: {{ certificate: {{ file: '{}' }}, private_key: {{ file: '{}' }} \
@@ -62,21 +37,21 @@ async fn tls_offers_http2_and_http1_and_takes_up_a_new_certificate() {
     pki.issue("tls", "localhost");
     let vicar = vicar(&tls_listener(&pki, ""), upstream.url());
     let (stream, first) =
-        tls(&pki, &vicar.address(), &["h2", "http/1.1"], None).await.expect("TLS");
+        pki.connect(&vicar.address(), &["h2", "http/1.1"], None).await.expect("TLS");
     assert_eq!(stream.get_ref().1.alpn_protocol(), Some(&b"h2"[..]));
-    let (mut stream, _) = tls(&pki, &vicar.address(), &["http/1.1"], None).await.expect("TLS");
+    let (mut stream, _) = pki.connect(&vicar.address(), &["http/1.1"], None).await.expect("TLS");
     assert_eq!(exchange(&mut stream, REQUEST).await.status, 200);
     assert_eq!(upstream.last().values("x-forwarded-proto"), ["https"]);
 
     // A half-written certificate changes nothing; a new pair is taken up without a restart.
     std::fs::write(pki.path("tls.crt"), "-----BEGIN CERTIFICATE-----\nAAA").expect("writes");
     tokio::time::sleep(Duration::from_millis(5500)).await;
-    let (_, still) = tls(&pki, &vicar.address(), &["http/1.1"], None).await.expect("TLS");
+    let (_, still) = pki.connect(&vicar.address(), &["http/1.1"], None).await.expect("TLS");
     assert_eq!(first, still);
     pki.issue("tls", "localhost");
     let started = Instant::now();
     loop {
-        let (_, now) = tls(&pki, &vicar.address(), &["http/1.1"], None).await.expect("TLS");
+        let (_, now) = pki.connect(&vicar.address(), &["http/1.1"], None).await.expect("TLS");
         if now != first {
             break;
         }
@@ -95,10 +70,10 @@ async fn with_a_client_ca_only_callers_with_a_certificate_get_in() {
     let extra = format!(", client_ca: {{ file: '{}' }}", pki.path("ca.crt"));
     let vicar = vicar(&tls_listener(&pki, &extra), upstream.url());
     let (mut stream, _) =
-        tls(&pki, &vicar.address(), &["http/1.1"], Some("caller")).await.expect("TLS");
+        pki.connect(&vicar.address(), &["http/1.1"], Some("caller")).await.expect("TLS");
     assert_eq!(exchange(&mut stream, REQUEST).await.status, 200);
     // With TLS 1.3 the refusal may only show when something is read.
-    if let Ok((mut stream, _)) = tls(&pki, &vicar.address(), &["http/1.1"], None).await {
+    if let Ok((mut stream, _)) = pki.connect(&vicar.address(), &["http/1.1"], None).await {
         let _ = stream.write_all(REQUEST.as_bytes()).await;
         let read = stream.read(&mut [0; 16]).await;
         assert!(!matches!(read, Ok(1..)), "a caller without certificate got an answer");

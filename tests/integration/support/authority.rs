@@ -26,6 +26,7 @@ struct Shared {
     script: Mutex<VecDeque<Answer>>,
     default: Mutex<Option<Answer>>,
     documents: Mutex<Vec<(String, String)>>,
+    fetched: Mutex<Vec<String>>,
     asked: Mutex<Vec<Asked>>,
     issued: AtomicUsize,
 }
@@ -62,6 +63,7 @@ impl Authority {
             script: Mutex::default(),
             default: Mutex::default(),
             documents: Mutex::default(),
+            fetched: Mutex::default(),
             asked: Mutex::default(),
             issued: AtomicUsize::new(0),
         });
@@ -95,6 +97,16 @@ impl Authority {
         let mut documents = self.shared.documents.lock().unwrap();
         documents.retain(|(known, _)| known != path);
         documents.push(document);
+    }
+
+    /// Publishes nothing under `path` any more.
+    pub fn withdraw(&self, path: &str) {
+        self.shared.documents.lock().unwrap().retain(|(known, _)| known != path);
+    }
+
+    /// How often `path` was fetched.
+    pub fn fetches(&self, path: &str) -> usize {
+        self.shared.fetched.lock().unwrap().iter().filter(|fetched| *fetched == path).count()
     }
 
     /// Every token request so far.
@@ -170,6 +182,7 @@ async fn answer(
     let body = body.collect().await?.to_bytes();
     let path = parts.uri.path().to_owned();
     let answer = if parts.method == Method::GET {
+        shared.fetched.lock().unwrap().push(path.clone());
         let documents = shared.documents.lock().unwrap();
         let found = documents.iter().find(|(known, _)| *known == path);
         found.map_or_else(|| Answer::json(404, "{}"), |(_, text)| Answer::json(200, text))

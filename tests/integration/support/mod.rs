@@ -2,6 +2,7 @@
 
 pub mod authority;
 pub mod client;
+pub mod issuer;
 pub mod pki;
 pub mod upstream;
 pub mod vicar;

@@ -1,0 +1,251 @@
+//! Rules: scopes for people, roles for applications, tenants for Entra, and whom each lets pass.
+
+use serde_json::{Value, json};
+
+use crate::support::authority::Authority;
+use crate::support::client::get;
+use crate::support::issuer::{Key, bearer, claims_with, issuer_yaml, now, publish, vicar};
+use crate::support::upstream::Upstream;
+use crate::support::vicar::Vicar;
+
+fn user() -> Value {
+    json!({ "idtyp": "user", "scp": "Orders.Read Orders.List", "roles": ["clerk"], "azp": "app-1" })
+}
+
+fn application() -> Value {
+    json!({ "idtyp": "app", "roles": ["Orders.All"], "azp": "app-1", "scp": null })
+}
+
+fn with(mut claims: Value, name: &str, value: Value) -> Value {
+    claims[name] = value;
+    claims
+}
+
+#[tokio::test]
+async fn rs11_scopes_are_for_people_and_application_roles_for_applications() {
+    let (authority, upstream, key) =
+        (Authority::start().await, Upstream::start().await, Key::new("k"));
+    publish(&authority, &[&key]);
+    // An application that has what people need, and a person that has what applications need.
+    let app_with_scope = with(application(), "scp", json!("Orders.Read Orders.List"));
+    let user_with_role = with(user(), "roles", json!(["Orders.All"]));
+    let device = with(user(), "idtyp", json!("device"));
+    for (rules, callers) in [
+        ("", [200, 200, 200, 200, 200]),
+        (", scopes: [Orders.Read]", [200, 403, 403, 200, 403]),
+        (", scopes: [Orders.Read, Orders.List]", [200, 403, 403, 200, 403]),
+        (", scopes: [Orders.Read, Orders.Write]", [403, 403, 403, 403, 403]),
+        (", scopes: [orders.read]", [403, 403, 403, 403, 403]),
+        (", scopes: [Orders]", [403, 403, 403, 403, 403]),
+        (", any_scope: [Orders.Write, Orders.List]", [200, 403, 403, 200, 403]),
+        (", app_roles: [Orders.All]", [403, 200, 200, 403, 403]),
+        (", any_app_role: [x, Orders.All]", [403, 200, 200, 403, 403]),
+        (", app_roles: [x, Orders.All]", [403, 403, 403, 403, 403]),
+        (", roles: [Orders.All]", [403, 403, 403, 200, 403]),
+        (", any_role: [clerk, boss]", [200, 403, 403, 403, 403]),
+        (", scopes: [Orders.Read], app_roles: [Orders.All]", [200, 200, 200, 200, 403]),
+        (", app_scopes: [Orders.Read]", [403, 403, 200, 403, 403]),
+        (", callers: users", [200, 403, 403, 200, 403]),
+        (", callers: applications", [403, 200, 200, 403, 403]),
+        (", client_ids: [app-1]", [200, 200, 200, 200, 200]),
+        (", client_ids: [app-2]", [403, 403, 403, 403, 403]),
+        (", claims: { azp: [x, app-1] }", [200, 200, 200, 200, 200]),
+        (", claims: { roles: clerk }", [200, 403, 403, 403, 200]),
+    ] {
+        let vicar = vicar(&authority, "", rules, upstream.url());
+        let tokens =
+            [user(), application(), app_with_scope.clone(), user_with_role.clone(), device.clone()];
+        let tokens = tokens.map(|claims| key.token(&claims_with(&claims)));
+        // Twice: the rules are evaluated again when the token is known.
+        for round in 0..2 {
+            for (index, (token, status)) in tokens.iter().zip(callers).enumerate() {
+                let reply = get(&vicar.address(), "/", &bearer(token)).await;
+                assert_eq!(reply.status, status, "{rules} caller {index} round {round}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn rs14_a_token_known_from_one_route_is_judged_by_the_rules_of_the_other() {
+    let (authority, upstream, key) =
+        (Authority::start().await, Upstream::start().await, Key::new("k"));
+    publish(&authority, &[&key]);
+    let route = |name: &str, rules: &str| {
+        format!(
+            "  - {{ name: {name}, listener: l, match: {{ path: /{name} }}, token: strip, \
+             authenticate: {{ issuers: [i] {rules} }}, upstream: '{}' }}\n",
+            upstream.url()
+        )
+    };
+    let routes = [
+        route("open", ""),
+        route("read", ", scopes: [Orders.Read]"),
+        route("write", ", scopes: [Orders.Write]"),
+    ]
+    .concat();
+    for order in [["open", "read", "write"], ["write", "read", "open"]] {
+        let vicar = Vicar::start(&format!("{}routes:\n{routes}", issuer_yaml(&authority, "")));
+        let token = key.token(&claims_with(&user()));
+        for _ in 0..2 {
+            for name in order {
+                let reply = get(&vicar.address(), &format!("/{name}"), &bearer(&token)).await;
+                assert_eq!(reply.status, if name == "write" { 403 } else { 200 }, "{name}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn who_is_an_application_is_told_by_the_traces_each_server_leaves() {
+    let (authority, upstream, key) =
+        (Authority::start().await, Upstream::start().await, Key::new("k"));
+    publish(&authority, &[&key]);
+    let vicar = vicar(&authority, "", ", callers: applications", upstream.url());
+    for (claims, is_application) in [
+        (json!({ "azp": "app-1", "sub": "user-1" }), false),
+        (json!({ "azp": null, "sub": "user-1" }), false),
+        (json!({ "azp": null, "client_id": "app-1", "sub": "app-1" }), true),
+        (json!({ "azp": null, "cid": "app-1", "sub": "app-1" }), true),
+        (json!({ "sub": null }), true),
+        (json!({ "sub": "app-1@clients", "gty": "client-credentials" }), true),
+        (json!({ "sub": "4f", "preferred_username": "service-account-app-1" }), true),
+        (json!({ "sub": "4f", "preferred_username": "service-account-other" }), false),
+        (json!({ "sub": "4f", "preferred_username": "ann" }), false),
+        (json!({ "sub": "app-1", "idtyp": "user" }), false),
+        (json!({ "sub": "user-1", "idtyp": "app" }), true),
+    ] {
+        let reply = get(&vicar.address(), "/", &bearer(&key.token(&claims_with(&claims)))).await;
+        assert_eq!(reply.status == 200, is_application, "{claims} {}", reply.body);
+    }
+}
+
+#[tokio::test]
+async fn nested_and_named_claims_hold_roles_and_values() {
+    let (authority, upstream, key) =
+        (Authority::start().await, Upstream::start().await, Key::new("k"));
+    publish(&authority, &[&key]);
+    let claims = claims_with(&json!({
+        "realm_access": { "roles": ["admin"] }, "https://x.test/roles": ["boss"], "level": 3,
+        "verified": true, "scope": "a", "tags": ["x", "y"],
+    }));
+    let token = key.token(&claims);
+    for (issuer, rules, status) in [
+        (", roles_claim: realm_access.roles", ", roles: [admin]", 200),
+        (", roles_claim: realm_access.roles", ", roles: [boss]", 403),
+        (", roles_claim: 'https://x.test/roles'", ", roles: [boss]", 200),
+        ("", ", roles: [admin]", 403),
+        ("", ", claims: { realm_access.roles: admin, level: '3', verified: 'true' }", 200),
+        ("", ", claims: { level: '4' }", 403),
+        ("", ", claims: { tags: [z, y] }", 200),
+        ("", ", claims: { tags: z }", 403),
+        ("", ", claims: { missing: '' }", 403),
+        ("", ", claims: { realm_access: admin }", 403),
+    ] {
+        let vicar = vicar(&authority, issuer, rules, upstream.url());
+        let reply = get(&vicar.address(), "/", &bearer(&token)).await;
+        assert_eq!(reply.status, status, "{issuer} {rules}");
+    }
+}
+
+const TENANT: &str = "11111111-2222-3333-4444-555555555555";
+const OTHER: &str = "99999999-2222-3333-4444-555555555555";
+
+/// An Entra look-alike: metadata below each tenant and `common`, keys that name their issuer.
+fn entra(authority: &Authority, key: &Key) {
+    let url = authority.url();
+    let mut jwk = key.jwk();
+    jwk["issuer"] = format!("{url}/{{tenantid}}/v2.0").into();
+    authority.publish("/keys", &json!({ "keys": [jwk] }));
+    for (segment, tenant) in [(TENANT, TENANT), ("contoso.test", TENANT), ("common", "{tenantid}")]
+    {
+        let issuer = format!("{url}/{tenant}/v2.0");
+        let document = json!({ "issuer": issuer, "jwks_uri": format!("{url}/keys") });
+        authority.publish(&format!("/{segment}/v2.0/.well-known/openid-configuration"), &document);
+    }
+}
+
+#[tokio::test]
+async fn rs11_entra_binds_issuer_tenant_and_key() {
+    let (authority, upstream) = (Authority::start().await, Upstream::start().await);
+    let key = Key::rsa("k");
+    entra(&authority, &key);
+    let url = authority.url();
+    let claims = |iss: &str, tid: &str| {
+        json!({
+            "iss": iss, "tid": tid, "aud": "api://orders", "exp": now() + 600, "sub": "s",
+            "scp": "Orders.Read", "azp": "app-1",
+        })
+    };
+    let v2 = |tenant: &str| format!("{url}/{tenant}/v2.0");
+    let v1 = format!("{url}/{TENANT}/");
+    let other_id = OTHER.to_owned();
+    for (tenants, [own, v1_own, other, mixed, template]) in [
+        (format!("tenant: {TENANT}"), [200, 200, 401, 401, 401]),
+        ("tenant: contoso.test".to_owned(), [200, 200, 401, 401, 401]),
+        (format!("tenants: [{TENANT}]"), [200, 200, 401, 401, 401]),
+        (format!("tenants: [{TENANT}, {other_id}]"), [200, 200, 200, 401, 401]),
+        ("tenants: any".to_owned(), [200, 200, 200, 401, 401]),
+    ] {
+        let yaml = issuer_yaml(&authority, "");
+        let at = yaml.find("jwks: {").expect("the issuer");
+        let yaml = format!(
+            "{}entra: {{ {tenants}, instance: '{url}' }}, audiences: ['api://orders'] }}\n",
+            &yaml[..at]
+        );
+        let vicar = Vicar::start(&format!(
+            "{yaml}routes:\n  - {{ name: r, listener: l, token: strip, authenticate: {{ issuers: [i], \
+             scopes: [Orders.Read] }}, upstream: '{}' }}\n",
+            upstream.url()
+        ));
+        for (claims, status) in [
+            (claims(&v2(TENANT), TENANT), own),
+            (claims(&v1, TENANT), v1_own),
+            (claims(&v2(OTHER), OTHER), other),
+            (claims(&v2(TENANT), OTHER), mixed),
+            (claims(&v2("{tenantid}"), "{tenantid}"), template),
+            (claims(&v2("contoso.test"), "contoso.test"), 401),
+            (with(claims(&v2(TENANT), TENANT), "tid", json!(null)), 401),
+            (with(claims(&v2(TENANT), TENANT), "tid", json!([TENANT])), 401),
+        ] {
+            let reply = get(&vicar.address(), "/", &bearer(&key.token(&claims))).await;
+            assert_eq!(reply.status, status, "{tenants} {claims} {}", reply.body);
+        }
+    }
+}
+
+#[tokio::test]
+async fn rs11_an_entra_token_without_scope_and_role_gives_no_right() {
+    let (authority, upstream) = (Authority::start().await, Upstream::start().await);
+    let key = Key::rsa("k");
+    entra(&authority, &key);
+    let url = authority.url();
+    let yaml = issuer_yaml(&authority, "");
+    let at = yaml.find("jwks: {").expect("the issuer");
+    let yaml = format!(
+        "{}entra: {{ tenant: {TENANT}, instance: '{url}' }}, audiences: ['api://orders'] }}\n",
+        &yaml[..at]
+    );
+    let bare = json!({
+        "iss": format!("{url}/{TENANT}/v2.0"), "tid": TENANT, "aud": "api://orders",
+        "exp": now() + 600, "sub": "s", "oid": "s", "azp": "app-1",
+    });
+    let with_role = with(bare.clone(), "roles", json!(["Orders.All"]));
+    for (rules, bare_status, role_status) in [
+        ("", 403, 200),
+        (", client_ids: [app-1]", 200, 200),
+        (", callers: users", 403, 403),
+        (", app_roles: [Orders.All]", 403, 200),
+        (", scopes: [Orders.All]", 403, 403),
+    ] {
+        let vicar = Vicar::start(&format!(
+            "{yaml}routes:\n  - {{ name: r, listener: l, token: strip, authenticate: {{ issuers: [i] \
+             {rules} }}, upstream: '{}' }}\n",
+            upstream.url()
+        ));
+        for (claims, status) in [(&bare, bare_status), (&with_role, role_status)] {
+            let reply = get(&vicar.address(), "/", &bearer(&key.token(claims))).await;
+            assert_eq!(reply.status, status, "{rules} {claims}");
+        }
+    }
+}
