@@ -3,6 +3,7 @@
 //! Marked secrets are carried through every path that succeeds or fails, at the highest log level;
 //! then everything Vicar wrote and answered is searched for them in every usual encoding.
 
+mod callers;
 mod goaway;
 mod malformed;
 mod marker;
