@@ -30,6 +30,9 @@ struct Stage {
     api: Arc<SampleApi>,
     clock: Arc<ManualClock>,
     vicar: String,
+    /// The listener that checks its callers.
+    guarded: String,
+    issuer: String,
     admin: String,
 }
 
@@ -58,10 +61,11 @@ pub fn run(once: bool) -> anyhow::Result<ExitCode> {
         address.map(|address| format!("http://{address}")).context("no address")
     };
     let vicar = address(app.addresses().get("demo"))?;
+    let guarded = address(app.addresses().get("guarded"))?;
     let admin = address(app.admin_address())?;
-    let stage = Stage { authority, api, clock: moved, vicar, admin };
+    let stage = Stage { authority, api, clock: moved, vicar, guarded, issuer, admin };
 
-    say(&introduction(&issuer, &upstream, &stage, &yaml));
+    say(&introduction(&upstream, &stage, &yaml));
     let all_true = runtime.block_on(Story::new(&stage)?.tell());
     if !once {
         say(&invitation(&stage));
@@ -76,7 +80,12 @@ fn configuration(issuer: &str, upstream: &str) -> String {
         "\
 listeners:
   demo: {{ address: 127.0.0.1:0 }}
+  guarded: {{ address: 127.0.0.1:0 }}
 admin: {{ address: 127.0.0.1:0 }}
+issuers:
+  demo:
+    oidc: {{ issuer: {issuer} }}
+    audiences: [sample-api]
 clients:
   demo:
     authority: {{ oidc: {{ issuer: {issuer} }} }}
@@ -89,12 +98,17 @@ routes:
     token:
       client_credentials: {{ client: demo, scopes: [hello.read] }}
     upstream: {upstream}
+  - name: sample-api-guarded
+    listener: guarded
+    authenticate: {{ issuers: [demo], app_scopes: [hello.read], claims_to_headers: {{ X-Caller: sub }} }}
+    token: strip
+    upstream: {upstream}
 "
     )
 }
 
-fn introduction(issuer: &str, upstream: &str, stage: &Stage, yaml: &str) -> String {
-    let (vicar, admin) = (&stage.vicar, &stage.admin);
+fn introduction(upstream: &str, stage: &Stage, yaml: &str) -> String {
+    let Stage { vicar, guarded, issuer, admin, .. } = stage;
     format!(
         "\
 Vicar demo — for development only; everything listens on loopback.
@@ -102,6 +116,7 @@ Vicar demo — for development only; everything listens on loopback.
   authority   {issuer}   issues tokens
   sample API  {upstream}   shows what reached it
   Vicar       {vicar}   plain HTTP in, token attached, forwarded
+              {guarded}   callers' tokens checked, then forwarded
   admin       {admin}
 
 The configuration Vicar runs with:
@@ -112,7 +127,7 @@ The configuration Vicar runs with:
 }
 
 fn invitation(stage: &Stage) -> String {
-    let (vicar, admin) = (&stage.vicar, &stage.admin);
+    let Stage { vicar, guarded, admin, .. } = stage;
     format!(
         "\
 Try it yourself:
@@ -120,6 +135,7 @@ Try it yourself:
   curl {vicar}/hello
   curl -H 'Authorization: Bearer of-my-own' {vicar}/hello
   curl -d 'any body' {vicar}/hello
+  curl -i {guarded}/hello
   curl {admin}/status
   curl {admin}/metrics
 

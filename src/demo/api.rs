@@ -12,16 +12,27 @@ use serde_json::{Value, json};
 
 use super::serve::{Party, Received};
 
-/// The API and the credentials of the last request that reached it.
+/// The API, and what the last request that reached it told of its caller.
 #[derive(Default)]
 pub(super) struct SampleApi {
-    last: Mutex<Vec<String>>,
+    last: Mutex<Told>,
+}
+
+#[derive(Clone, Default)]
+struct Told {
+    credentials: Vec<String>,
+    caller: Option<String>,
 }
 
 impl SampleApi {
     /// Every `Authorization` value of the last request.
     pub(super) fn last_credentials(&self) -> Vec<String> {
-        self.last.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.last.lock().unwrap_or_else(PoisonError::into_inner).credentials.clone()
+    }
+
+    /// The `X-Caller` of the last request.
+    pub(super) fn last_caller(&self) -> Option<String> {
+        self.last.lock().unwrap_or_else(PoisonError::into_inner).caller.clone()
     }
 }
 
@@ -39,7 +50,9 @@ impl Party for SampleApi {
             "token_claims": credentials.first().and_then(|value| claims(value)),
             "body_bytes": received.body.len(),
         });
-        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = credentials;
+        let caller = received.headers.get("x-caller").and_then(|value| value.to_str().ok());
+        let caller = caller.map(str::to_owned);
+        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Told { credentials, caller };
         let mut response = Response::new(format!("{shown:#}\n"));
         let json = HeaderValue::from_static("application/json");
         response.headers_mut().insert(http::header::CONTENT_TYPE, json);

@@ -39,6 +39,8 @@ impl<'s> Story<'s> {
         self.first_call().await;
         self.second_call().await;
         self.callers_own_credential().await;
+        self.caller_without_a_token().await;
+        self.caller_with_a_token().await;
         self.renewal_fails().await;
         self.token_expires().await;
         self.authority_returns().await;
@@ -108,6 +110,51 @@ impl<'s> Story<'s> {
         }
         self.check(status == 200, &format!("{status} after {}", ms(started.elapsed())));
         self.check(started.elapsed() < Duration::from_secs(2), "within two seconds");
+    }
+
+    async fn caller_without_a_token(&mut self) {
+        self.step("The other direction: Vicar in front of the API, and a caller without a token.");
+        let (status, challenge) = self.guarded_call(None).await;
+        self.check(
+            status == 401 && challenge.is_some(),
+            &format!("{status} with WWW-Authenticate: {}", challenge.unwrap_or_default()),
+        );
+    }
+
+    async fn caller_with_a_token(&mut self) {
+        self.step("A caller with a token of the authority, then one who has changed its end.");
+        let token = self.token_of_the_authority().await.unwrap_or_default();
+        let (status, _) = self.guarded_call(Some(&token)).await;
+        let caller = self.stage.api.last_caller();
+        self.check(
+            status == 200 && caller.as_deref() == Some("demo"),
+            &format!("{status}, and the API was told X-Caller: {}", caller.unwrap_or_default()),
+        );
+        let forged = format!("{}AAAA", &token[..token.len().saturating_sub(4)]);
+        let (status, _) = self.guarded_call(Some(&forged)).await;
+        self.check(status == 401, &format!("{status} for the changed one"));
+    }
+
+    /// Status and challenge of a call to the listener that checks its callers.
+    async fn guarded_call(&self, token: Option<&str>) -> (u16, Option<String>) {
+        let mut request = self.client.get(format!("{}/hello", self.stage.guarded));
+        if let Some(token) = token {
+            request = request.bearer_auth(token);
+        }
+        let Ok(response) = request.send().await else { return (0, None) };
+        let challenge = response.headers().get("www-authenticate");
+        let challenge = challenge.and_then(|challenge| challenge.to_str().ok());
+        (response.status().as_u16(), challenge.map(str::to_owned))
+    }
+
+    /// A token as another application would get it.
+    async fn token_of_the_authority(&self) -> Option<String> {
+        let form = [("grant_type", "client_credentials"), ("scope", "hello.read")];
+        let request = self.client.post(format!("{}/token", self.stage.issuer)).form(&form);
+        let response = request.basic_auth("demo", Some("not-a-real-secret")).send().await.ok()?;
+        let answer: serde_json::Value =
+            serde_json::from_slice(&response.bytes().await.ok()?).ok()?;
+        Some(answer["access_token"].as_str()?.to_owned())
     }
 
     async fn call(&self, credential: Option<&str>) -> Call {
