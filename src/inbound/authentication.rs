@@ -150,7 +150,7 @@ impl Inner {
         let caller = match self.known(digest) {
             Some(caller) => caller,
             // Boxed: the way of a known token stays small.
-            None => Box::pin(self.verify(presented.token, digest)).await?,
+            None => Box::pin(self.verify(presented, digest)).await?,
         };
         let (spec, proofs) = (&self.spec, &self.evidence.proofs);
         let bound = Bound { caller: &caller, presented, arrival, origin: spec.origin.as_deref() };
@@ -171,15 +171,17 @@ impl Inner {
         })
     }
 
-    async fn verify(&self, token: &str, digest: CacheKey) -> Result<Arc<Verified>, Fault> {
-        let cache = &self.evidence.verified;
-        cache.missed();
+    async fn verify(
+        &self,
+        presented: Presented<'_>,
+        digest: CacheKey,
+    ) -> Result<Arc<Verified>, Fault> {
+        let token = presented.read()?;
+        self.evidence.verified.missed();
         match (self.verify_signed(token, digest).await, &self.issuers.asked) {
             // What no other issuer knows may be a token that only its issuer can read.
-            (Err(Fault::Jws(_) | Fault::UnknownIssuer), Some((id, issuer))) => {
-                let verified = issuer.verify(token, digest).await?;
-                cache.put(digest, *id, &verified);
-                Ok(verified)
+            (Err(Fault::Jws(_) | Fault::UnknownIssuer), Some((_, issuer))) => {
+                issuer.verify(token, digest).await
             }
             (verified, _) => verified,
         }

@@ -12,8 +12,8 @@ use super::error::Fault;
 pub(super) struct Presented<'r> {
     /// How it is presented.
     pub scheme: Scheme,
-    /// The token.
-    pub token: &'r str,
+    /// What stands where the token belongs, unread.
+    pub token: &'r [u8],
 }
 
 /// The authentication schemes we know.
@@ -36,19 +36,34 @@ impl<'r> Presented<'r> {
         if fields.next().is_some() {
             return Err(Fault::CredentialRepeated);
         }
-        let text = field.to_str().map_err(|_| Fault::Text)?;
-        let (scheme, token) = text.split_once(' ').unwrap_or((text, ""));
-        let scheme = if scheme.eq_ignore_ascii_case("Bearer") {
-            Scheme::Bearer
-        } else if scheme.eq_ignore_ascii_case("DPoP") {
-            Scheme::Dpop
+        let text = field.as_bytes();
+        let end = text.iter().position(|byte| *byte == b' ').unwrap_or(text.len());
+        let (scheme, token) = (&text[..end], text.get(end + 1..).unwrap_or_default());
+        if scheme.eq_ignore_ascii_case(b"Bearer") {
+            Ok(Some(Self { scheme: Scheme::Bearer, token }))
+        } else if scheme.eq_ignore_ascii_case(b"DPoP") {
+            Ok(Some(Self { scheme: Scheme::Dpop, token }))
         } else {
-            return Err(Fault::Scheme);
-        };
-        if token.contains(',') {
-            return Err(Fault::CredentialRepeated);
+            Err(Fault::Scheme)
         }
-        if is_b64token(token) { Ok(Some(Self { scheme, token })) } else { Err(Fault::Text) }
+    }
+
+    /// The token, when it is one that could be good (RFC 6750 section 2.1). A token that is known needs
+    /// no second look.
+    ///
+    /// # Errors
+    /// When it is several, or has characters that no token has.
+    pub(super) fn read(self) -> Result<&'r str, Fault> {
+        let text = std::str::from_utf8(self.token).map_err(|_| Fault::Text)?;
+        let token = text.trim_end_matches('=');
+        let allowed = |b: u8| b.is_ascii_alphanumeric() || b"-._~+/".contains(&b);
+        if !token.is_empty() && token.bytes().all(allowed) {
+            Ok(text)
+        } else if text.contains(',') {
+            Err(Fault::CredentialRepeated)
+        } else {
+            Err(Fault::Text)
+        }
     }
 }
 
@@ -56,10 +71,4 @@ impl std::fmt::Debug for Presented<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Presented").field("scheme", &self.scheme).finish_non_exhaustive()
     }
-}
-
-/// RFC 6750 section 2.1.
-fn is_b64token(text: &str) -> bool {
-    let token = text.trim_end_matches('=');
-    !token.is_empty() && token.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._~+/".contains(&b))
 }

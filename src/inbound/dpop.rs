@@ -34,7 +34,7 @@ pub(super) struct Expected<'r> {
     /// The key that the token is bound to.
     pub thumbprint: &'r str,
     /// The token.
-    pub token: &'r str,
+    pub token: &'r [u8],
     /// The request's method.
     pub method: &'r str,
     /// The request's address without query.
@@ -116,7 +116,7 @@ impl ProofMemory {
         if htu.is_none() || htu != address(expected.address) {
             return Err(BadBinding::Proof("`htu` is another address"));
         }
-        let hash = URL_SAFE_NO_PAD.encode(digest(&SHA256, expected.token.as_bytes()));
+        let hash = URL_SAFE_NO_PAD.encode(digest(&SHA256, expected.token));
         if text("ath") != Some(hash.as_str()) {
             return Err(BadBinding::Proof("`ath` is of another token"));
         }

@@ -16,13 +16,14 @@ use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, watch};
 use url::Url;
 
+use super::authentication::Evidence;
 use super::claims::{BadClaim, Claims};
 use super::error::Fault;
 use super::issuer::{IssuerKind, IssuerSpec};
 use super::verified::{ClaimNames, Verified};
 use crate::authority::{Answer, AuthorityError, ClientSpec, Endpoint, FormRequest};
 use crate::cache_key::CacheKey;
-use crate::clock::{Clock, Moment};
+use crate::clock::Moment;
 use crate::secret::{ExposeSecret, SecretString};
 
 /// An issuer that is asked, as configured.
@@ -56,7 +57,9 @@ pub struct IntrospectionError {
 #[derive(Debug)]
 pub(super) struct Introspector {
     spec: Arc<IssuerSpec>,
-    clock: Clock,
+    /// The number that tells it from all other issuers.
+    id: usize,
+    evidence: Arc<Evidence>,
     fetcher: Handle,
     questions: IntCounterVec,
     flights: Mutex<HashMap<CacheKey, Flight>>,
@@ -73,13 +76,15 @@ impl Introspector {
     #[must_use]
     pub(super) fn new(
         spec: Arc<IssuerSpec>,
-        clock: Clock,
+        id: usize,
+        evidence: Arc<Evidence>,
         fetcher: Handle,
         questions: IntCounterVec,
     ) -> Arc<Self> {
         Arc::new(Self {
             spec,
-            clock,
+            id,
+            evidence,
             fetcher,
             questions,
             flights: Mutex::default(),
@@ -92,7 +97,7 @@ impl Introspector {
     /// Whether what it said before still counts.
     #[must_use]
     pub(super) fn still_vouches_for(&self, verified: &Verified) -> bool {
-        self.clock.now() < verified.good_until
+        self.evidence.clock.now() < verified.good_until
     }
 
     /// Asks about a token, together with everyone who wants to know the same.
@@ -100,7 +105,7 @@ impl Introspector {
     /// # Errors
     /// When the token is not good, or nobody can say.
     pub(super) async fn verify(self: &Arc<Self>, token: &str, digest: CacheKey) -> Outcome {
-        let now = self.clock.now();
+        let now = self.evidence.clock.now();
         if self.inactive.get(&digest).is_some_and(|until| now < until) {
             return Err(Fault::Inactive);
         }
@@ -144,16 +149,20 @@ impl Introspector {
         };
         let answered = self.question(token).await;
         let outcome = match &answered {
-            Ok(_) => "active",
+            Ok(verified) => {
+                // Before the flight ends: whoever comes after it must find the answer.
+                self.evidence.verified.put(digest, self.id, verified);
+                "active"
+            }
             Err(Fault::Introspection(error)) => {
                 tracing::warn!(issuer, %error, "introspection failed");
-                let until = self.clock.now().after(error.retry_in);
+                let until = self.evidence.clock.now().after(error.retry_in);
                 *self.lock_failure() = Some((error.clone(), until));
                 if error.refused { "refused" } else { "unavailable" }
             }
             Err(_) => {
                 let pause = self.introspection().map_or(FIRST_PAUSE, |spec| spec.negative_cache);
-                self.inactive.insert(digest, self.clock.now().after(pause));
+                self.inactive.insert(digest, self.evidence.clock.now().after(pause));
                 "inactive"
             }
         };
@@ -181,7 +190,7 @@ impl Introspector {
         let client = &spec.client;
         let endpoint = match &spec.endpoint {
             Some(url) => Endpoint { url: url.clone(), prefers_basic: true },
-            None => client.authority.introspection_endpoint(&self.clock).await?,
+            None => client.authority.introspection_endpoint(&self.evidence.clock).await?,
         };
         let form = vec![
             ("token".to_owned(), token.to_owned()),
@@ -226,7 +235,7 @@ impl Introspector {
             return Err(BadClaim::OtherKind.into());
         }
         claims.check_other_kinds()?;
-        let (now, wall) = (self.clock.now(), self.clock.wall());
+        let (now, wall) = (self.evidence.clock.now(), self.evidence.clock.wall());
         let left = match claims.time("exp")? {
             Some(_) => claims.check_times(wall, self.spec.skew)?.saturating_sub(wall),
             None => spec.cache,

@@ -106,7 +106,8 @@ impl Issuers {
         match &spec.kind {
             IssuerKind::Introspection(_) => {
                 let questions = self.metrics.introspections.clone();
-                let issuer = Introspector::new(Arc::clone(spec), clock, fetcher, questions);
+                let (id, evidence) = (self.known.len(), Arc::clone(&self.evidence));
+                let issuer = Introspector::new(Arc::clone(spec), id, evidence, fetcher, questions);
                 Issuer::Asked(Arc::clone(spec), issuer)
             }
             IssuerKind::Jwt(jwt) => {

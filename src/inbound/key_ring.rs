@@ -195,14 +195,30 @@ impl KeyRing {
     pub async fn keep_fresh<W>(ring: Weak<Self>, waiting: W) {
         let mut waiting = Some(waiting);
         while let Some(ring) = ring.upgrade() {
-            let mut flight = ring.fetch_anyway();
-            let _ = flight.wait_for(|ended| *ended).await;
+            if ring.is_due() {
+                let mut flight = ring.fetch_anyway();
+                let _ = flight.wait_for(|ended| *ended).await;
+            }
             if ring.is_usable() {
                 waiting.take();
             }
             let pause = ring.pause();
             drop(ring);
             tokio::time::sleep(pause).await;
+        }
+    }
+
+    /// Not when somebody who waited has just had it fetched.
+    fn is_due(&self) -> bool {
+        let fresh = self.age().is_some_and(|age| age < self.refresh().mul_f64(0.85));
+        !fresh || self.failure().is_some()
+    }
+
+    /// How often the set is fetched: a file costs nothing.
+    fn refresh(&self) -> Duration {
+        match self.source.location {
+            KeyLocation::File(_) => self.source.refresh.min(FILE_CHECK),
+            KeyLocation::Discovered(..) | KeyLocation::Uri(..) => self.source.refresh,
         }
     }
 
@@ -227,15 +243,16 @@ impl KeyRing {
         if let Some(flight) = &state.flight {
             return Some(flight.clone());
         }
-        let next = match &state.failure {
-            // Nobody has a key: the pause after a failure is all that holds us back.
-            Some(failure) if !self.is_usable() => Some(failure.ask_again),
-            _ => state.next_on_demand,
-        };
+        // While there is no key at all, the pause after a failure is all that holds us back.
+        let is_usable = self.is_usable();
+        let after_failure = || state.failure.as_ref().map(|failure| failure.ask_again);
+        let next = if is_usable { state.next_on_demand } else { after_failure() };
         if next.is_some_and(|next| now < next) {
             return None;
         }
-        state.next_on_demand = Some(now.after(self.source.cool_down));
+        if is_usable {
+            state.next_on_demand = Some(now.after(self.source.cool_down));
+        }
         let (landing, flight) = Self::take_off(&mut state);
         drop(state);
         self.fly(landing);
@@ -326,15 +343,11 @@ impl KeyRing {
 
     /// Until the next fetch: soon while there is no set, less often with one, jittered.
     fn pause(&self) -> Duration {
-        let refresh = match self.source.location {
-            KeyLocation::File(_) => self.source.refresh.min(FILE_CHECK),
-            _ => self.source.refresh,
-        };
         let streak = self.lock().failure.as_ref().map_or(0, |failure| failure.streak);
         let doubled = FIRST_PAUSE * 2_u32.saturating_pow(streak.clamp(1, 12) - 1);
         let pause = match (streak, self.is_usable()) {
-            (0, _) => refresh,
-            (_, true) => doubled.min(MAX_RENEW_PAUSE).min(refresh),
+            (0, _) => self.refresh().saturating_sub(self.age().unwrap_or_default()),
+            (_, true) => doubled.min(MAX_RENEW_PAUSE).min(self.refresh()),
             (_, false) => doubled.min(MAX_ASK_PAUSE),
         };
         pause.mul_f64(0.9 + fastrand::f64() / 10.0)

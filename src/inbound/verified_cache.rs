@@ -48,9 +48,9 @@ impl VerifiedCache {
 
     /// The digest under which a token is kept.
     #[must_use]
-    pub(super) fn digest(token: &str) -> CacheKey {
+    pub(super) fn digest(token: &[u8]) -> CacheKey {
         let mut key = CacheKey::builder();
-        key.field("verified token", token.as_bytes());
+        key.field("verified token", token);
         key.finish()
     }
 
