@@ -249,3 +249,48 @@ async fn rs11_an_entra_token_without_scope_and_role_gives_no_right() {
         }
     }
 }
+
+#[tokio::test]
+async fn presets_know_where_each_server_keeps_what_is_needed() {
+    let (authority, upstream, key) =
+        (Authority::start().await, Upstream::start().await, Key::new("k"));
+    let url = authority.url();
+    publish(&authority, &[&key]);
+    let realm = format!("{url}/auth/realms/main");
+    let document = json!({ "issuer": realm, "jwks_uri": format!("{url}/jwks") });
+    authority.publish("/auth/realms/main/.well-known/openid-configuration", &document);
+    let yaml = issuer_yaml(&authority, "").replace(
+        "'127.0.0.1:0' }\nissuers",
+        "'127.0.0.1:0', resource: 'https://api.test' }\nissuers",
+    );
+    let at = yaml.find("  i: {").expect("the issuer");
+    // Nobody here is to ask the real ones: their proxy is a port where nobody listens.
+    let nowhere = "audiences: [api], proxy: 'http://127.0.0.1:9'";
+    let vicar = Vicar::start(&format!(
+        "{}  k: {{ keycloak: {{ url: '{url}/auth/', realm: main }}, audiences: [api] }}\n  \
+         o: {{ okta: {{ domain: acme.okta.test }}, {nowhere} }}\n  \
+         s: {{ okta: {{ domain: acme.okta.test, server: aus1 }}, {nowhere} }}\n  \
+         a: {{ auth0: {{ domain: acme.auth0.test }}, {nowhere} }}\nroutes:\n  - {{ name: r, \
+         listener: l, token: strip, upstream: '{}', authenticate: {{ issuers: [k, o, s, a], roles: \
+         [admin] }} }}\n",
+        &yaml[..at],
+        upstream.url()
+    ));
+    let metadata = get(&vicar.address(), "/.well-known/oauth-protected-resource", "").await;
+    let expected = json!([
+        realm,
+        "https://acme.auth0.test/",
+        "https://acme.okta.test/oauth2/aus1",
+        "https://acme.okta.test/oauth2/default"
+    ]);
+    assert_eq!(metadata.json()["authorization_servers"], expected);
+    for (roles, status) in [(json!(["admin"]), 200), (json!(["clerk"]), 403), (json!("admin"), 200)]
+    {
+        let claims = claims_with(&json!({
+            "iss": realm, "aud": ["account", "api"], "realm_access": { "roles": roles },
+            "preferred_username": "ann", "typ": "Bearer",
+        }));
+        let reply = get(&vicar.address(), "/", &bearer(&key.token(&claims))).await;
+        assert_eq!(reply.status, status, "{roles} {}", reply.body);
+    }
+}
