@@ -52,7 +52,11 @@ impl Lowering<'_> {
             self.problem(&until_path, "more than 180 days ahead", hint);
         }
         if yaml.proof.max_age.0 > MAX_PROOF_AGE {
-            self.problem(&format!("{path}.proof.max_age"), "more than 5m", "");
+            self.problem(
+                &format!("{path}.proof.max_age"),
+                "more than 5m",
+                "each proof is for one request",
+            );
         }
         let (required, max_age, nonce) =
             (yaml.proof.required, yaml.proof.max_age.0, yaml.proof.nonce);
@@ -122,7 +126,8 @@ impl Lowering<'_> {
             for (at, text) in list.iter().enumerate() {
                 if text.is_empty() || (is_scope && !super::routes::is_scope(text)) {
                     let what = "empty, or with a character that it may not have";
-                    self.problem(&format!("{path}.{key}[{at}]"), what, "one list entry each");
+                    let hint = "an entry of the list for each, without spaces in a scope";
+                    self.problem(&format!("{path}.{key}[{at}]"), what, hint);
                 }
             }
         }

@@ -40,7 +40,7 @@ impl Lowering<'_> {
         }
         let (audiences, skew) = (yaml.audiences.clone(), yaml.clock_skew.0);
         if let Some(at) = audiences.iter().position(String::is_empty) {
-            self.problem(&format!("{path}.audiences[{at}]"), "an empty audience", "");
+            self.problem(&format!("{path}.audiences[{at}]"), "an empty audience", "take it out");
         }
         let (kind, roles) = if let Some(introspection) = &yaml.introspection {
             self.one_kind(&yaml, path)?;
@@ -86,7 +86,11 @@ impl Lowering<'_> {
         let algorithms = algorithms.map(|list| list.iter().copied().map(algorithm).collect());
         let algorithms: Vec<_> = algorithms.unwrap_or(default);
         if algorithms.is_empty() {
-            self.problem(&format!("{path}.algorithms"), "no algorithm", "leave it out for all");
+            self.problem(
+                &format!("{path}.algorithms"),
+                "no algorithm",
+                "leave it out for the default",
+            );
         }
         let keys = self.key_source(location, algorithms, &yaml.keys, &format!("{path}.keys"));
         let profile = match yaml.profile {
@@ -120,7 +124,8 @@ impl Lowering<'_> {
         for key in ["algorithms", "ca", "keys", "profile", "proxy", "timeouts"] {
             let path = format!("{path}.{key}");
             if self.is_written(&path) {
-                self.problem(&path, "has no meaning for introspection", "the client has its own");
+                let hint = "take it out; the issuer checks the token, and the client calls it";
+                self.problem(&path, "has no meaning for introspection", hint);
             }
         }
     }
@@ -153,13 +158,18 @@ impl Lowering<'_> {
 
     fn jwks(&mut self, yaml: &JwksYaml, http: AuthorityHttp, path: &str) -> Option<Kind> {
         if yaml.issuer.is_empty() {
-            self.problem(&format!("{path}.issuer"), "an empty issuer", "");
+            self.problem(
+                &format!("{path}.issuer"),
+                "an empty issuer",
+                "what its tokens have as `iss`",
+            );
         }
         let location = match (&yaml.uri, &yaml.file) {
             (Some(uri), None) => KeyLocation::Uri(self.key_url(uri, &format!("{path}.uri"))?, http),
             (None, Some(file)) => KeyLocation::File(file.into()),
             _ => {
-                self.problem(path, "expected exactly one of uri and file", "");
+                let hint = "uri: https://… is fetched again and again, file: PATH read again";
+                self.problem(path, "expected exactly one of uri and file", hint);
                 return None;
             }
         };
@@ -213,7 +223,11 @@ impl Lowering<'_> {
         };
         if endpoint.is_none() && !client.authority.has_metadata() {
             let hint = "give `endpoint`, or a client whose authority is `oidc`";
-            self.problem(&client_path, "its authority's metadata name no endpoint", hint);
+            self.problem(
+                &client_path,
+                "its authority has no metadata that name the endpoint",
+                hint,
+            );
         }
         Some(IntrospectionSpec {
             endpoint,
