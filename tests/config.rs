@@ -329,6 +329,11 @@ listeners:
     tls:
       certificate: { file: "${VICAR_SECRETS}/tls/tls.crt" }
       private_key: { env: KEY }
+issuers:
+  sso:
+    oidc: { issuer: https://sso.example }
+    audiences: [orders]
+    proxy: http://app:marker-proxy@proxy:3128
 clients:
   file:
     authority: { token_endpoint: https://sso.example/token, proxy: "http://app:marker-proxy@proxy:3128" }
@@ -359,6 +364,7 @@ routes:
   - name: b
     listener: tls
     match: { host: b }
+    authenticate: { issuers: [sso] }
     token: strip
     upstream: https://b.example
 "#;
@@ -380,9 +386,17 @@ fn another_value(key: &Key<'_>) -> Option<Json> {
     let choice = variants.iter().flat_map(|v| constants(v)).find(|choice| *choice != written);
     let by_name = match key.owner.as_str() {
         "AdminYaml.address" => "127.0.0.1:9",
-        "AuthorityYaml.proxy" | "UpstreamSettingsYaml.proxy" => "http://other:3128",
+        // Its rules are for people, so the other kind would be a contradiction.
+        "AuthenticateYaml.callers" => "users",
+        "AuthorityYaml.proxy" | "IssuerYaml.proxy" | "UpstreamSettingsYaml.proxy" => {
+            "http://other:3128"
+        }
         "InjectYaml.header" => "X-Token",
         "InjectYaml.scheme" => "Token",
+        "IssuerYaml.roles_claim" => "groups",
+        // Not shorter than `refresh`.
+        "KeysYaml.stale" => "20m",
+        "OktaYaml.server" => "other",
         "RewriteYaml.host" => "preserve",
         _ => "",
     };
