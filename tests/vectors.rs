@@ -6,7 +6,7 @@
 //!
 //! - Wycheproof: JSON web signatures, keys and sets, and the three signature primitives.
 //! - The JOSE cookbook (RFC 7520, 7797, 8037): known answers.
-//! - JSONTestSuite: what is JSON and what is not.
+//! - `JSONTestSuite`: what is JSON and what is not.
 //! - This project's key-set documents. The project's tokens go through a whole Vicar:
 //!   `tests/integration/inbound_vectors.rs`.
 

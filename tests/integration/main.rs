@@ -32,6 +32,7 @@ mod inbound_modes;
 mod inbound_proofs;
 mod inbound_rules;
 mod inbound_tokens;
+mod inbound_vectors;
 mod injection;
 mod introspection;
 mod listeners;
