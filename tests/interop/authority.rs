@@ -12,7 +12,7 @@ use std::{
 use serde_json::Value;
 
 use crate::{
-    plain_http,
+    plain_http::{self, Answer},
     process::{ChildGuard, folder},
 };
 
@@ -51,6 +51,38 @@ impl Authority {
         let client = &self.about["clients"][method];
         let text = |name: &str| client[name].as_str().expect("a client for each method");
         (text("id"), text("secret"))
+    }
+
+    /// The resource whose tokens are of this kind: signed with an algorithm, or opaque.
+    pub(crate) fn resource(&self, kind: &str) -> &str {
+        self.about["resources"][kind].as_str().expect("a resource for each kind of token")
+    }
+
+    /// Gives a token as an application gets it (RFC 6749 section 4.4).
+    pub(crate) fn token(&self, resource: &str, scope: &str) -> String {
+        let form = [("grant_type", "client_credentials"), ("resource", resource), ("scope", scope)];
+        let answer = self.post("/token", &form);
+        let answer: Value = serde_json::from_str(&answer.body).expect("the answer is JSON");
+        answer["access_token"].as_str().unwrap_or_else(|| panic!("no token: {answer}")).to_owned()
+    }
+
+    /// Gives a token as a person gets it; `page` is one that `provider.mjs` adds.
+    pub(crate) fn token_of_a_person(&self, page: &str) -> String {
+        self.page(page)["token"].as_str().expect("a token").to_owned()
+    }
+
+    /// Makes a token worthless (RFC 7009).
+    pub(crate) fn revoke(&self, token: &str) {
+        let answer = self.post("/token/revocation", &[("token", token)]);
+        assert_eq!(answer.status, 200, "the token is revoked: {answer:?}");
+    }
+
+    /// Posts a form in the name of the client that tokens are issued to.
+    fn post(&self, path: &str, form: &[(&str, &str)]) -> Answer {
+        let (id, secret) = self.client("client_secret_post");
+        let client = [("client_id", id), ("client_secret", secret)];
+        plain_http::post(self.address, path, &[client.as_slice(), form].concat())
+            .expect("the authority answers")
     }
 
     /// How many token requests arrived so far.

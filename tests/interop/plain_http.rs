@@ -33,14 +33,28 @@ impl Answer {
     }
 }
 
-/// Sends a GET request and reads the answer to the end of the connection; `fields` are further
-/// header lines, each with its line end.
+/// Sends a GET request; `fields` are further header lines, each with its line end.
 pub(crate) fn get(address: SocketAddr, target: &str, fields: &str) -> io::Result<Answer> {
+    exchange(address, &format!("GET {target} HTTP/1.1\r\n{fields}"), "")
+}
+
+/// Sends a form as a browser would (application/x-www-form-urlencoded).
+pub(crate) fn post(address: SocketAddr, target: &str, form: &[(&str, &str)]) -> io::Result<Answer> {
+    let body = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(form).finish();
+    let length = body.len();
+    let head = format!(
+        "POST {target} HTTP/1.1\r\nContent-Type: application/x-www-form-urlencoded\r\n\
+         Content-Length: {length}\r\n"
+    );
+    exchange(address, &head, &body)
+}
+
+/// Sends one request and reads the answer to the end of the connection.
+fn exchange(address: SocketAddr, head: &str, body: &str) -> io::Result<Answer> {
     let mut stream = TcpStream::connect_timeout(&address, CONNECT_LIMIT)?;
     stream.set_read_timeout(Some(READ_LIMIT))?;
     stream.set_write_timeout(Some(READ_LIMIT))?;
-    let request =
-        format!("GET {target} HTTP/1.1\r\nHost: {address}\r\n{fields}Connection: close\r\n\r\n");
+    let request = format!("{head}Host: {address}\r\nConnection: close\r\n\r\n{body}");
     stream.write_all(request.as_bytes())?;
     let mut raw = String::new();
     stream.take(SIZE_LIMIT).read_to_string(&mut raw)?;

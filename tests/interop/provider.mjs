@@ -1,14 +1,19 @@
 //! A certified authority (npm oidc-provider) on a free loopback port, for tests/interop/main.rs.
 //!
-//! Prints one line of JSON on stdout when it listens: issuer, token endpoint, resource, scope, the
+//! Prints one line of JSON on stdout when it listens: issuer, endpoints, resources, scope, the
 //! words it adds to refusals and the registered clients. It leaves when its stdin closes, so that
 //! it cannot outlive a killed test.
 //!
+//! A resource has to be asked for (RFC 8707), and each one has tokens of its own kind: signed with
+//! one algorithm (RFC 9068), or opaque, so that only introspection (RFC 7662) can read them.
+//!
 //! Beside the provider's own routes, for assertions about what Vicar sent:
-//!   GET /_count  {"token_requests": n}
-//!   GET /_last   the last token request: header names, authentication, form without secrets,
-//!                and how it was answered
-//! The resource has to be asked for (RFC 8707): without `resource` a token is opaque, not a JWT.
+//!   GET /_count   {"token_requests": n}
+//!   GET /_last    the last token request: header names, authentication, form without secrets,
+//!                 and how it was answered
+//! and for tokens that would need a person at a browser, made by the provider's own models:
+//!   GET /_person  {"token": an access token that a person allowed a client to have}
+//!   GET /_login   {"token": an ID token of the same}; with ?hash=1 it has an `at_hash`
 
 import { createServer } from 'node:http';
 import { exportJWK, generateKeyPair } from 'jose';
@@ -18,6 +23,13 @@ console.info = console.warn = () => {};
 const { Provider, errors } = await import('oidc-provider');
 
 const RESOURCE = 'https://reports.example/';
+// One resource server for each kind of token.
+const RESOURCES = {
+  RS256: RESOURCE,
+  ES256: 'https://orders.example/',
+  EdDSA: 'https://invoices.example/',
+  opaque: 'https://payments.example/',
+};
 const SCOPES = 'reports.read reports.write';
 // Added to every refusal, so that a test can tell the authority's words from Vicar's own.
 const WORDS = 'words of the authority';
@@ -36,6 +48,9 @@ const CLIENTS = {
     secret: 's3cr%t:+ &/=?%2B;"canary5b1e-post\\',
   },
 };
+
+// Who logs in where a person is needed.
+const PERSON = 'a-person';
 
 const seen = { token_requests: 0, last: null };
 
@@ -80,13 +95,39 @@ function describe(ctx) {
   return { ...description, form };
 }
 
-/** Answers the two pages of this file and keeps the record of token requests. */
-async function record(ctx, next) {
+/** What a person would get at the end of a login, without the browser in between. */
+const made = {
+  '/_person': async (authority, client) => {
+    const grant = new authority.Grant({ accountId: PERSON, clientId: client.clientId });
+    grant.addResourceScope(RESOURCE, SCOPES);
+    const token = new authority.AccessToken({
+      accountId: PERSON,
+      client,
+      grantId: await grant.save(),
+      scope: 'reports.read',
+    });
+    const server = resourceServer(undefined, RESOURCE);
+    token.resourceServer = new authority.ResourceServer(RESOURCE, server);
+    return token.save();
+  },
+  '/_login': async (authority, client, { hash }) => {
+    const token = new authority.IdToken({ sub: PERSON }, { client });
+    token.scope = 'openid';
+    if (hash) token.set('at_hash', 'an access token');
+    return token.issue({ use: 'idtoken' });
+  },
+};
+
+/** Answers the pages of this file and keeps the record of token requests. */
+async function record(authority, ctx, next) {
   if (ctx.path === '/_count') {
     ctx.body = { token_requests: seen.token_requests };
   } else if (ctx.path === '/_last') {
     ctx.body = JSON.stringify(seen.last);
     ctx.type = 'json';
+  } else if (ctx.path in made) {
+    const client = await authority.Client.find(CLIENTS.client_secret_post.id);
+    ctx.body = { token: await made[ctx.path](authority, client, ctx.query) };
   } else if (ctx.path === '/token' && ctx.method === 'POST') {
     seen.token_requests += 1;
     await next();
@@ -98,16 +139,14 @@ async function record(ctx, next) {
   }
 }
 
-/** The one resource server: JWT access tokens (RFC 9068), signed RS256. */
+/** A resource server: JWT access tokens (RFC 9068) signed with its algorithm, or opaque ones. */
 function resourceServer(_ctx, resource) {
-  if (resource !== RESOURCE) throw new errors.InvalidTarget();
-  return {
-    scope: SCOPES,
-    audience: RESOURCE,
-    accessTokenTTL: 600,
-    accessTokenFormat: 'jwt',
-    jwt: { sign: { alg: 'RS256' } },
-  };
+  const [kind] = Object.entries(RESOURCES).find(([, known]) => known === resource) ?? [];
+  if (!kind) throw new errors.InvalidTarget();
+  const server = { scope: SCOPES, audience: resource, accessTokenTTL: 600 };
+  return kind === 'opaque'
+    ? { ...server, accessTokenFormat: 'opaque' }
+    : { ...server, accessTokenFormat: 'jwt', jwt: { sign: { alg: kind } } };
 }
 
 /** One confidential client for client_credentials; the empty lists say that it has no browser. */
@@ -122,27 +161,34 @@ function registration([method, { id, secret }]) {
   };
 }
 
-/** The provider behind `issuer`, with a signing key made for this run. */
+/** A signing key made for this run. */
+async function signingKey(alg) {
+  const { privateKey } = await generateKeyPair(alg, { extractable: true });
+  return { ...(await exportJWK(privateKey)), alg, use: 'sig', kid: `interop-${alg}` };
+}
+
+/** The provider behind `issuer`, with a key for each algorithm. */
 async function provider(issuer) {
-  const { privateKey } = await generateKeyPair('RS256', { extractable: true });
-  const key = { ...(await exportJWK(privateKey)), alg: 'RS256', use: 'sig', kid: 'interop' };
+  const algorithms = Object.keys(RESOURCES).filter((kind) => kind !== 'opaque');
   const authority = new Provider(issuer, {
     clients: Object.entries(CLIENTS).map(registration),
     clientAuthMethods: Object.keys(CLIENTS),
-    jwks: { keys: [key] },
+    jwks: { keys: await Promise.all(algorithms.map(signingKey)) },
     ttl: { ClientCredentials: 600 },
     features: {
       clientCredentials: { enabled: true },
       devInteractions: { enabled: false },
+      introspection: { enabled: true, allowedPolicy: () => true },
       resourceIndicators: {
         enabled: true,
         defaultResource: () => undefined,
         getResourceServerInfo: resourceServer,
       },
+      revocation: { enabled: true },
     },
   });
   authority.on('server_error', (_ctx, error) => console.error(error));
-  authority.use(record);
+  authority.use((ctx, next) => record(authority, ctx, next));
   return authority;
 }
 
@@ -154,6 +200,7 @@ server.listen(0, '127.0.0.1', async () => {
     issuer,
     token_endpoint: `${issuer}/token`,
     resource: RESOURCE,
+    resources: RESOURCES,
     scope: 'reports.read',
     words: WORDS,
     clients: CLIENTS,

@@ -4,7 +4,6 @@ use std::{
     fs::{self, File},
     io,
     net::{Ipv4Addr, SocketAddr, TcpListener},
-    path::Path,
     process::{Command, Stdio},
     sync::{Mutex, PoisonError},
     time::Duration,
@@ -37,14 +36,28 @@ pub(crate) struct Proxy {
     scratch: ScratchGuard,
 }
 
+/// What a configuration is written for: two ports that are free, and a folder for its files.
+#[derive(Debug)]
+pub(crate) struct Place<'a> {
+    pub(crate) listener: SocketAddr,
+    pub(crate) admin: SocketAddr,
+    pub(crate) scratch: &'a ScratchGuard,
+}
+
 impl Proxy {
-    /// Starts Vicar; tries again when it leaves at once, as a port that was free may be taken.
+    /// Starts Vicar for a plan.
     pub(crate) fn start(plan: &Plan<'_>) -> Self {
+        Self::configured(|place| configuration(plan, place))
+    }
+
+    /// Starts Vicar with the YAML that `write` makes; tries again when it leaves at once, as a port
+    /// that was free may be taken.
+    pub(crate) fn configured(write: impl Fn(&Place<'_>) -> String) -> Self {
         static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
         let _turn = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
         let mut log = String::new();
         for _ in 0..START_TRIES {
-            match Self::try_start(plan) {
+            match Self::try_start(&write) {
                 Ok(proxy) => return proxy,
                 Err(last_words) => log = last_words,
             }
@@ -53,11 +66,11 @@ impl Proxy {
     }
 
     /// Starts Vicar once; the error is the log of one that left by itself.
-    fn try_start(plan: &Plan<'_>) -> Result<Self, String> {
+    fn try_start(write: &impl Fn(&Place<'_>) -> String) -> Result<Self, String> {
         let scratch = ScratchGuard::new();
         let [address, admin] = free_addresses().expect("two free loopback ports");
-        let secret = scratch.write("secret", plan.secret);
-        let config = scratch.write("vicar.yaml", &configuration(plan, address, admin, &secret));
+        let yaml = write(&Place { listener: address, admin, scratch: &scratch });
+        let config = scratch.write("vicar.yaml", &yaml);
         let log = File::create(scratch.path("log")).expect("a log file");
         let mut command = Command::new(env!("CARGO_BIN_EXE_vicar"));
         command.args(["run", "-c"]).arg(&config).stdin(Stdio::null());
@@ -84,7 +97,21 @@ impl Proxy {
 
     /// Sends what a legacy application would: plain HTTP, with a credential of its own.
     pub(crate) fn call(&self) -> Answer {
-        match plain_http::get(self.address, TARGET, CALLERS_CREDENTIAL) {
+        self.get(TARGET, CALLERS_CREDENTIAL)
+    }
+
+    /// Sends what a caller with a token would.
+    pub(crate) fn call_with(&self, target: &str, token: &str) -> Answer {
+        self.get(target, &format!("Authorization: Bearer {token}\r\n"))
+    }
+
+    /// Where it listens.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    fn get(&self, target: &str, fields: &str) -> Answer {
+        match plain_http::get(self.address, target, fields) {
             Ok(answer) => answer,
             Err(error) => panic!("vicar gave no answer ({error}); it said:\n{}", self.log()),
         }
@@ -96,6 +123,14 @@ impl Proxy {
     }
 }
 
+impl Place<'_> {
+    /// Writes a file beside the configuration; its path as a YAML scalar.
+    pub(crate) fn file(&self, name: &str, text: &str) -> String {
+        let path = self.scratch.write(name, text);
+        quoted(path.to_str().expect("a temporary folder with a UTF-8 name"))
+    }
+}
+
 /// Finds two ports that are free now: both are held until both are known.
 fn free_addresses() -> io::Result<[SocketAddr; 2]> {
     let first = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
@@ -104,13 +139,9 @@ fn free_addresses() -> io::Result<[SocketAddr; 2]> {
 }
 
 /// The YAML for a plan; the secret is a file, as in a pod.
-fn configuration(
-    plan: &Plan<'_>,
-    listener: SocketAddr,
-    admin: SocketAddr,
-    secret: &Path,
-) -> String {
-    let secret = quoted(secret.to_str().expect("a temporary folder with a UTF-8 name"));
+fn configuration(plan: &Plan<'_>, place: &Place<'_>) -> String {
+    let Place { listener, admin, .. } = place;
+    let secret = place.file("secret", plan.secret);
     format!(
         "\
 admin:
