@@ -20,6 +20,7 @@
 )]
 
 mod authority;
+mod inbound;
 mod plain_http;
 mod process;
 mod proxy;
