@@ -10,12 +10,15 @@ from machine import LOOPBACK, clean_environment
 SCRIPT = Path(__file__).parent / "templates" / "wrk.lua"
 
 
-def wrk(binary, cpus, port, path, seconds, connections, headers=()):
-    """Saturates one address over kept-alive HTTP/1.1 connections; returns what wrk counted."""
+def wrk(binary, cpus, port, path, seconds, connections, headers=(), tokens=()):
+    """Saturates one address over kept-alive HTTP/1.1 connections; returns what wrk counted.
+
+    `tokens` are a file, the first line to send, and how many lines to send in turn.
+    """
     command = [
         "taskset", "-c", ",".join(map(str, cpus)), str(binary), "--threads", "1", "--connections", str(connections),
         "--duration", f"{seconds}s", "--script", str(SCRIPT), *(f"--header={header}" for header in headers),
-        f"http://{LOOPBACK}:{port}{path}",
+        f"http://{LOOPBACK}:{port}{path}", "--", *map(str, tokens),
     ]
     done = subprocess.run(
         command, capture_output=True, text=True, timeout=seconds + 20, env=clean_environment("."),
@@ -28,13 +31,17 @@ def wrk(binary, cpus, port, path, seconds, connections, headers=()):
 
 def one_request(port, path, authorization=None):
     """Status of a single GET, None when nobody answers."""
+    return one_answer(port, path, authorization)[0]
+
+
+def one_answer(port, path, authorization=None):
+    """Status and text of a single GET, `None, ""` when nobody answers."""
     connection = http.client.HTTPConnection(LOOPBACK, port, timeout=2)
     try:
         connection.request("GET", path, headers={"Authorization": authorization} if authorization else {})
         response = connection.getresponse()
-        response.read()
-        return response.status
+        return response.status, response.read().decode()
     except (OSError, http.client.HTTPException):
-        return None
+        return None, ""
     finally:
         connection.close()
