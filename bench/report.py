@@ -12,15 +12,18 @@ COLUMNS = [  # heading, key of a run, format
     ("RSS idle MiB", "rss_idle_mib", "{:.1f}"),
     ("RSS loaded MiB", "rss_loaded_mib", "{:.1f}"),
     ("start ms", "start_ms", "{:.0f}"),
+    ("cache hits %", "hit_percent", "{:.0f}"),
 ]
+OPTIONAL = {"hit_percent"}  # a column only where one of the scenarios has it
 RATIOS = [("CPU/request", "cpu_us"), ("requests/s", "rps"), ("p99", "p99_ms"), ("RSS loaded", "rss_loaded_mib")]
 
 
 def results_table(runs):
     """One row per scenario and peer, in the order of their first run."""
-    rows = [["scenario", "peer", *(heading for heading, _, _ in COLUMNS)]]
+    columns = [column for column in COLUMNS if column[1] not in OPTIONAL or any(column[1] in run for run in runs)]
+    rows = [["scenario", "peer", *(heading for heading, _, _ in columns)]]
     for (scenario, peer), group in grouped(runs).items():
-        rows.append([scenario, peer, *row_cells(group)])
+        rows.append([scenario, peer, *row_cells(group, columns)])
     return markdown(rows)
 
 
@@ -43,10 +46,10 @@ def spread(values, form):
     return middle if len(values) == 1 else f"{middle} ({low}–{high})"
 
 
-def row_cells(group):
+def row_cells(group, columns):
     if any(run["problem"] for run in group):
-        return ["INVALID: " + next(run["problem"] for run in group if run["problem"])] + [""] * (len(COLUMNS) - 1)
-    return [spread([run[key] for run in group], form) for _, key, form in COLUMNS]
+        return ["INVALID: " + next(run["problem"] for run in group if run["problem"])] + [""] * (len(columns) - 1)
+    return [spread([run[key] for run in group], form) if key in group[0] else "" for _, key, form in columns]
 
 
 def same_round(ones, others):

@@ -14,6 +14,8 @@ import re
 import signal
 import subprocess
 import sys
+import tempfile
+from contextlib import ExitStack
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -21,11 +23,14 @@ import install
 import machine
 import report
 from measure import Setup, measure_setup
-from peers import Peer
+from peers import SCENARIOS, Peer
+from tokens import Tokens
 
 BENCH = Path(__file__).resolve().parent
 REPOSITORY = BENCH.parent
 KINDS = ["vicar", "envoy", "nginx"]
+# Tokens to sign for each second of load that never sends one twice; a run that needs more is invalid.
+FRESH_PER_SECOND = 30_000
 NEIGHBOUR_PERCENT = 5  # of a processor; more of it used by others is worth a warning
 
 
@@ -38,15 +43,18 @@ def main():
     try:
         programs = install.debian_programs(args.install)
         peers, skipped = find_peers(args, programs)
+        scenarios, signer, missing = find_scenarios(args)
     except install.Absent as error:
         raise SystemExit(str(error)) from None
-    lines = header(args, programs, peers, skipped)
+    lines = header(args, programs, peers, skipped + missing)
     print("\n".join(lines), flush=True)
     runs = []
-    for setup in setups:
-        measured, ceilings = measure_setup(args, setup, programs, peers)
-        print_setup(setup, measured, [peer.label for peer in peers], ceilings)
-        runs += measured
+    with ExitStack() as stack:
+        tokens = signed_tokens(args, scenarios, signer, stack)
+        for setup in setups:
+            measured, ceilings = measure_setup(args, setup, programs, peers, scenarios, tokens)
+            print_setup(setup, measured, [peer.label for peer in peers], ceilings)
+            runs += measured
     print("\nRaw figures:", store(lines, runs).relative_to(REPOSITORY))
     return 1 if any(run["problem"] for run in runs) else 0
 
@@ -57,6 +65,8 @@ def arguments():
     parser.add_argument("--vicar-also", type=labelled, action="append", default=[], metavar="LABEL=PATH",
                         help="one more build of Vicar")
     parser.add_argument("--only", type=peer_kinds, metavar="LIST", help="peers to measure: vicar,envoy,nginx")
+    parser.add_argument("--scenarios", type=scenario_keys, metavar="LIST",
+                        help=f"what to measure: {','.join(scenario.key for scenario in SCENARIOS)}")
     parser.add_argument("--layout", choices=["per_worker", "shared"], default="per_worker", help="runtime.layout")
     parser.add_argument("--workers", type=bounded(1, 64), default=1, help="workers of every peer (default 1)")
     parser.add_argument("--compare-layouts", action="store_true",
@@ -67,6 +77,8 @@ def arguments():
     parser.add_argument("--connections", type=bounded(1, 1024), default=64, help="default 64")
     parser.add_argument("--no-install", dest="install", action="store_false", help="only find peers")
     args = parser.parse_args()
+    args.scenarios = args.scenarios or (
+        ["plain", "inject"] if args.compare_layouts else [scenario.key for scenario in SCENARIOS])
     args.only = args.only or (["vicar"] if args.compare_layouts else KINDS)
     return args
 
@@ -76,6 +88,13 @@ def peer_kinds(text):
     if not set(kinds) <= set(KINDS):
         raise argparse.ArgumentTypeError(f"choose from {','.join(KINDS)}")
     return kinds
+
+
+def scenario_keys(text):
+    keys, known = text.split(","), [scenario.key for scenario in SCENARIOS]
+    if not set(keys) <= set(known):
+        raise argparse.ArgumentTypeError(f"choose from {','.join(known)}")
+    return keys
 
 
 def labelled(text):
@@ -113,6 +132,30 @@ def find_peers(args, programs):
     return peers, skipped
 
 
+def find_scenarios(args):
+    """The scenarios to measure, what signs tokens for them, and a line when nothing does."""
+    scenarios = [scenario for scenario in SCENARIOS if scenario.key in args.scenarios]
+    if not any(scenario.verifies for scenario in scenarios):
+        return scenarios, None, []
+    try:
+        return scenarios, install.signer(args.install), []
+    except install.Absent as error:
+        scenarios = [scenario for scenario in scenarios if not scenario.verifies]
+        if not scenarios:
+            raise
+        return scenarios, None, [f"Skipped: scenarios with callers' tokens ({error})."]
+
+
+def signed_tokens(args, scenarios, signer, stack):
+    """Tokens for the scenarios that need any, in a folder that lives as long as `stack`."""
+    needed = [scenario.rotation or (args.warmup + args.seconds) * FRESH_PER_SECOND
+              for scenario in scenarios if scenario.verifies]
+    if not needed:
+        return None
+    folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="vicar-bench-tokens-"))
+    return Tokens.sign(signer, folder, max(needed))
+
+
 def header(args, programs, peers, skipped):
     """What was measured, with what, on what."""
     versions = {peer.label: install.version(peer.version_command()) for peer in peers}
@@ -148,7 +191,7 @@ def print_setup(setup, runs, labels, ceilings):
     ratios = report.ratio_table(runs, labels)
     if ratios:
         print(f"Ratios, taken within each round:\n\n{ratios}\n")
-    print("Without a proxy:", ", ".join(f"{name} {rps:.0f} requests/s" for name, rps in ceilings.items()) + ".")
+    print("Without a proxy:", "; ".join(f"{name} {rps:.0f} requests/s" for name, rps in ceilings.items()) + ".")
     disturbed = [run for run in runs if (run.get("neighbour_percent") or 0) > NEIGHBOUR_PERCENT]
     if disturbed:
         worst = max(run["neighbour_percent"] for run in disturbed)
