@@ -95,7 +95,7 @@ schema:
 
 # Never part of CI, because figures from a busy machine mean nothing. Installs missing peers.
 #
-# Beside Envoy and nginx on this machine, about four minutes; options as in bench/README.md.
+# Beside Envoy and nginx on this machine, about eight minutes; options as in bench/README.md.
 bench *options:
     cargo build --release --no-default-features
     python3 bench/run.py {{ options }}
