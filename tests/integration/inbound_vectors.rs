@@ -101,6 +101,8 @@ async fn a_huge_token_is_refused_by_its_size() {
         assert_eq!(show(&vicar, &huge).await.status, expected, "{size}");
     }
     assert!(upstream.seen().is_empty());
+    // For their size alone: nothing in them was decoded.
+    assert_eq!(count(&vicar, "vicar_authentications_total{outcome=\"size\",route=\"r\"}").await, 2);
     assert_eq!(show(&vicar, &good).await.status, 200, "and it goes on");
 }
 
@@ -269,10 +271,14 @@ async fn show(vicar: &Vicar, token: &str) -> Reply {
 
 /// How many fetches of keys had this outcome.
 async fn outcomes(vicar: &Vicar, outcome: &str) -> u64 {
+    count(vicar, &format!("vicar_key_fetches_total{{issuer=\"i\",outcome=\"{outcome}\"}}")).await
+}
+
+/// The value of a counter; zero when it is not there.
+async fn count(vicar: &Vicar, name: &str) -> u64 {
     let metrics = get(&vicar.admin(), "/metrics", "").await.body;
-    let name = format!("vicar_key_fetches_total{{issuer=\"i\",outcome=\"{outcome}\"}} ");
-    let value = metrics.lines().find_map(|line| line.strip_prefix(name.as_str()));
-    value.map_or(0, |value| value.parse().expect("a count"))
+    let mut counters = metrics.lines().filter_map(|line| line.strip_prefix(name));
+    counters.next().map_or(0, |value| value.trim().parse().expect("a count"))
 }
 
 /// Waits until `condition` holds; fails the test when it does not within ten seconds.
@@ -302,6 +308,7 @@ fn changed(part: &str, member: &str, value: Value) -> String {
     URL_SAFE_NO_PAD.encode(object.to_string())
 }
 
+#[allow(clippy::print_stdout, reason = "whoever runs the tests should see what was left out")]
 fn corpus(name: &str) -> Option<Value> {
     let Ok(folder) = std::env::var("VICAR_VECTORS") else {
         println!("SKIPPED: VICAR_VECTORS does not name the folder with the test vectors");
