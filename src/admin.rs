@@ -99,22 +99,31 @@ impl Admin {
         })
     }
 
-    /// One entry per issuer of signed tokens: its keys, and why they were not renewed.
+    /// One entry per issuer: its keys, or that it is asked, and what is wrong with it.
     fn issuers_status(&self) -> impl Iterator<Item = Value> {
-        self.issuers.key_rings().into_iter().map(|(issuer, ring)| {
+        let signed = self.issuers.key_rings().map(|(issuer, ring)| {
             json!({
-                "issuer": issuer.as_ref(),
+                "issuer": issuer.name.as_ref(),
                 "keys": ring.len(),
                 "keys_age_seconds": ring.age().map(|age| age.as_secs()),
                 "failure": ring.failure(),
             })
-        })
+        });
+        let asked = self
+            .issuers
+            .introspectors()
+            .map(|issuer| json!({ "issuer": issuer.name().as_ref(), "failure": issuer.failure() }));
+        signed.chain(asked)
     }
 
     fn note_key_age(&self) {
         for (issuer, ring) in self.issuers.key_rings() {
             let age = ring.age().map_or(-1, |age| i64::try_from(age.as_secs()).unwrap_or(i64::MAX));
-            self.metrics.inbound.issuer_keys_age.with_label_values(&[issuer.as_ref()]).set(age);
+            self.metrics
+                .inbound
+                .issuer_keys_age
+                .with_label_values(&[issuer.name.as_ref()])
+                .set(age);
         }
     }
 

@@ -18,7 +18,7 @@ use crate::admin::{Admin, Readiness, ReadyGuard};
 use crate::clock::Clock;
 use crate::config::{Config, ListenerConfig};
 use crate::drain::{Drain, DrainWatch};
-use crate::inbound::{InboundSpec, Issuers, KeyRing};
+use crate::inbound::{Bounds, InboundSpec, Issuers, KeyRing};
 use crate::listener::{
     BindAddress, BindError, ConnectionLimits, Listener, ServerTls, Socket, bind,
 };
@@ -74,8 +74,8 @@ impl App {
         let metrics = Metrics::new()?;
         let tokens = Arc::new(ApplicationCache::new(clock.clone(), control.handle().clone()));
         let inbound = build::inbound_metrics(&metrics);
-        let bytes = u64::from(verified_token_bytes);
-        let mut issuers = Issuers::new(clock, control.handle().clone(), inbound, bytes);
+        let bounds = bounds(&listeners, verified_token_bytes);
+        let mut issuers = Issuers::new(clock, control.handle().clone(), inbound, bounds);
         let readiness = Arc::new(Readiness::default());
         let (drain, watch) = Drain::new();
 
@@ -146,17 +146,31 @@ fn warn_of_open_listeners(listeners: &[ListenerConfig]) {
         let mut routes = listener.routes.iter();
         let attaches = routes.any(|route| {
             matches!(route.token, TokenSource::Application(_))
-                && matches!(route.inbound, InboundSpec::Unchecked(_))
+                && match &route.inbound {
+                    InboundSpec::Unchecked(_) => true,
+                    InboundSpec::Authenticated(spec) => spec.report_only_until.is_some(),
+                }
         });
         if listener.address.is_open() && attaches && !demands {
             tracing::warn!(
                 listener = listener.name,
                 address = %listener.address,
                 "everyone who reaches this address gets the tokens of its routes without \
-                 `authenticate`; add it, bind to loopback, or demand a certificate with tls.client_ca"
+                 `authenticate`, or with `report_only`; add it, bind to loopback, or demand a certificate with tls.client_ca"
             );
         }
     }
+}
+
+/// What the inbound stage may remember.
+fn bounds(listeners: &[ListenerConfig], verified_bytes: u32) -> Bounds {
+    let routes = listeners.iter().flat_map(|listener| &listener.routes);
+    let ages = routes.filter_map(|route| match &route.inbound {
+        InboundSpec::Authenticated(spec) => Some(spec.proof.max_age),
+        InboundSpec::Unchecked(_) => None,
+    });
+    let proof_age = ages.max().unwrap_or_default();
+    Bounds { verified_bytes: verified_bytes.into(), proof_age }
 }
 
 /// A route that only reports lets everybody in.
@@ -178,8 +192,9 @@ fn warn_of_reports(listeners: &[ListenerConfig], clock: &Clock) {
 /// Keeps every issuer's keys fresh; readiness waits for the first of each.
 fn fetch_keys(control: &Runtime, issuers: &Issuers, readiness: &Arc<Readiness>) {
     for (issuer, ring) in issuers.key_rings() {
-        let waiting = readiness.wait_for(format!("keys of issuer {issuer}"));
-        control.spawn(KeyRing::keep_fresh(Arc::downgrade(&ring), waiting));
+        let name = format!("keys of issuer {}", issuer.name);
+        let waiting = issuer.warm_up.then(|| readiness.wait_for(name));
+        control.spawn(KeyRing::keep_fresh(Arc::downgrade(ring), waiting));
     }
 }
 

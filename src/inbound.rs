@@ -35,15 +35,15 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderName};
 
 pub use authentication::{Authentication, AuthenticationSpec};
-pub use binding::{BadBinding, ProofPolicy};
+pub use binding::{BadBinding, Origin, ProofPolicy};
 pub use challenge::Challenges;
 pub use claims::{Claims, Profile};
 pub use dpop::DPOP;
 pub use entra::{EntraIssuers, Tenants, is_tenant_id};
 pub use error::{Fault, Refusal, Verdict};
-pub use introspection::IntrospectionSpec;
+pub use introspection::{IntrospectionSpec, Introspector};
 pub use issuer::{IssuerIdentity, IssuerKind, IssuerSpec, JwtSpec};
-pub use issuers::{InboundMetrics, Issuers};
+pub use issuers::{Bounds, InboundMetrics, Issuers};
 pub use key_ring::{KeyLocation, KeyRing, KeySource};
 pub use rules::{Callers, Rules};
 pub use verified::{CallerKind, Verified};

@@ -19,7 +19,7 @@ use crate::inbound::{Caller, DPOP};
 use crate::token::AccessToken;
 
 pub use hop_by_hop::{Upgrade, strip_connection_fields};
-pub use identity::IdentityHeaders;
+pub use identity::{IdentityHeaders, OwnedNames};
 
 /// How a route writes the credential.
 #[derive(Clone, Debug)]
@@ -105,6 +105,7 @@ impl Injector {
         caller: &Caller,
     ) -> Result<OutboundRequest, InjectError> {
         let upgrade = strip_connection_fields(&mut parts.headers, parts.version);
+        self.identity.scrub(&mut parts.headers);
         match injection {
             Injection::KeepCallers => {}
             Injection::Strip => self.remove_callers(&mut parts),
@@ -113,7 +114,6 @@ impl Injector {
                 parts.headers.insert(self.header.clone(), self.value(token)?);
             }
         }
-        self.identity.scrub(&mut parts.headers);
         if let Some(caller) = caller.verified() {
             self.identity.write(caller, &mut parts.headers);
         }
@@ -133,12 +133,12 @@ impl Injector {
 
     /// Trailers are fields too: none may pose as a credential or as ours.
     fn without_our_fields(&self, body: Body) -> Body {
-        let (header, identity) = (self.header.clone(), self.identity.clone());
+        let (header, owned) = (self.header.clone(), self.identity.owned().clone());
         body.filtering_trailers(move |trailers| {
             trailers.remove(&header);
             trailers.remove(AUTHORIZATION);
             hop_by_hop::strip_from_trailers(trailers);
-            identity.scrub(trailers);
+            owned.scrub(trailers);
         })
     }
 

@@ -174,6 +174,7 @@ pub(super) fn inbound_metrics(metrics: &Metrics) -> InboundMetrics {
         key_fetches: metrics.inbound.key_fetches.clone(),
         keys: metrics.inbound.issuer_keys.clone(),
         introspections: metrics.inbound.introspections.clone(),
+        reports: metrics.inbound.reports.clone(),
     }
 }
 

@@ -120,7 +120,12 @@ impl<'a> Checker<'a> {
             return self.problem(node.position, path, what, hint.to_owned());
         }
         let allowed: Vec<&str> = variants.iter().flat_map(|v| constants(v)).collect();
-        let hint = suggestion(text, &allowed);
+        let symmetric = allowed.contains(&"RS256") && text.to_ascii_uppercase().starts_with("HS");
+        let hint = if symmetric {
+            "never accepted: whoever can verify such a token can sign one".to_owned()
+        } else {
+            suggestion(text, &allowed)
+        };
         let what = format!("expected {}", expected(variants));
         self.problem(node.position, path, what, hint)
     }

@@ -5,6 +5,7 @@
 
 mod authenticate;
 mod clients;
+mod entra;
 mod issuers;
 mod listeners;
 mod proxies;
@@ -68,20 +69,14 @@ pub(super) struct Lowering<'a> {
 impl Lowering<'_> {
     /// Records a problem at `path`.
     fn problem(&mut self, path: &str, what: impl Display, hint: impl Display) {
-        let position = position(self.tree, path);
+        let (position, _) = locate(self.tree, path);
         let (what, hint) = (what.to_string(), hint.to_string());
         self.problems.push(Problem { position, path: path.to_owned(), what, hint });
     }
 
     /// Whether something stands at `path`, not only above it.
     fn is_written(&self, path: &str) -> bool {
-        let steps: Vec<&str> = path.split('.').collect();
-        let mut node = self.tree;
-        for step in steps {
-            let Some(entry) = node.entry(step) else { return false };
-            node = &entry.node;
-        }
-        true
+        locate(self.tree, path).1
     }
 
     /// Unwraps a result whose error is the problem's text.
@@ -121,24 +116,33 @@ fn log(yaml: &LogYaml) -> LogSettings {
     }
 }
 
-/// Where `path` stands, or the nearest thing above it that is written down.
-fn position(tree: &Node, path: &str) -> Position {
-    let mut node = tree;
-    let mut position = tree.position;
-    for step in path.split('.').flat_map(|step| step.split_inclusive('[')) {
-        let step = step.trim_end_matches('[');
-        if let Some(index) = step.strip_suffix(']') {
-            let super::tree::Value::List(items) = &node.value else { break };
-            let Some(item) = index.parse::<usize>().ok().and_then(|i| items.get(i)) else { break };
-            node = item;
-            position = item.position;
-        } else if !step.is_empty() {
-            let Some(entry) = node.entry(step) else { break };
-            node = &entry.node;
-            position = entry.position;
-        }
+/// Where `path` stands, or the nearest thing above it that is written down; and whether it is `path` itself.
+/// Names may hold dots, so the longest one that fits is taken.
+fn locate(tree: &Node, path: &str) -> (Position, bool) {
+    let (mut node, mut position, mut rest) = (tree, tree.position, path);
+    while !rest.is_empty() {
+        let found = match (&node.value, rest.strip_prefix('[')) {
+            (super::tree::Value::List(items), Some(index)) => {
+                index.split_once(']').and_then(|(i, r)| {
+                    let item = items.get(i.parse::<usize>().ok()?)?;
+                    Some((item, item.position, r))
+                })
+            }
+            (super::tree::Value::Map(entries), None) => {
+                let ends = |after: &str| after.is_empty() || after.starts_with(['.', '[']);
+                let fits = entries.iter().filter_map(|entry| {
+                    let after =
+                        rest.strip_prefix(entry.key.as_str()).filter(|after| ends(after))?;
+                    Some((&entry.node, entry.position, after))
+                });
+                fits.min_by_key(|(_, _, after)| after.len())
+            }
+            _ => None,
+        };
+        let Some((inner, at, after)) = found else { return (position, false) };
+        (node, position, rest) = (inner, at, after.strip_prefix('.').unwrap_or(after));
     }
-    position
+    (position, true)
 }
 
 /// A sidecar seldom needs more; a gateway sets its own number.

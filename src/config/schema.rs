@@ -15,13 +15,15 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-pub(super) use authenticate::{AuthenticateModeYaml, AuthenticateYaml, CallersYaml, OneOrManyYaml};
+pub(super) use authenticate::{
+    AuthenticateModeYaml, AuthenticateYaml, CallersYaml, OneOrManyYaml, ProofYaml, ReportOnlyYaml,
+};
 pub(super) use client::{
     AuthorityTimeoutsYaml, AuthorityYaml, ClientYaml, CloudYaml, CredentialYaml, EntraYaml,
 };
 pub(super) use issuer::{
-    AlgorithmYaml, EntraIssuerYaml, IntrospectionYaml, IssuerYaml, JwksYaml, KeysYaml, ProfileYaml,
-    TenantsYaml,
+    AlgorithmYaml, AssumeYaml, EntraIssuerYaml, IntrospectionYaml, IssuerYaml, JwksYaml, KeysYaml,
+    ProfileYaml, TenantsYaml,
 };
 pub(super) use listener::{ListenerYaml, ModeYaml, ServerTlsYaml};
 pub(super) use route::{

@@ -1,4 +1,4 @@
-//! Durations (`250ms`, `10s`) and sizes (`64KiB`) as the YAML writes them.
+//! Durations (`250ms`, `10s`), sizes (`64KiB`) and days (`2026-12-31`) as the YAML writes them.
 //!
 //! Part of `config`.
 

@@ -15,7 +15,7 @@ use http::Method;
 use http::header::{ACCESS_CONTROL_REQUEST_METHOD, AUTHORIZATION, ORIGIN};
 use prometheus::{IntCounter, IntCounterVec};
 
-use super::binding::{Bound, ProofPolicy};
+use super::binding::{Bound, Origin, ProofPolicy};
 use super::challenge::Challenges;
 use super::claims::Claims;
 use super::credential::{Presented, Scheme};
@@ -49,8 +49,8 @@ pub struct AuthenticationSpec {
     pub report_only_until: Option<Duration>,
     /// How key-bound tokens prove their holder.
     pub proof: ProofPolicy,
-    /// The listener's public origin, when the caller sees another one than we do.
-    pub origin: Option<String>,
+    /// Which addresses a DPoP proof may be for.
+    pub origin: Origin,
     /// What challenges say.
     pub challenges: Challenges,
 }
@@ -64,11 +64,34 @@ pub struct Authentication {
 #[derive(Debug)]
 struct Inner {
     spec: Arc<AuthenticationSpec>,
-    route: Arc<str>,
+    counters: Counters,
     issuers: RouteIssuers,
     evidence: Arc<Evidence>,
+}
+
+/// What happened to a route's callers.
+#[derive(Debug)]
+pub(super) struct Counters {
+    route: Arc<str>,
     accepted: IntCounter,
     outcomes: IntCounterVec,
+    reports: IntCounterVec,
+}
+
+impl Counters {
+    pub(super) fn new(route: &Arc<str>, outcomes: &IntCounterVec, reports: &IntCounterVec) -> Self {
+        let accepted = outcomes.with_label_values(&[route.as_ref(), "accepted"]);
+        let (outcomes, reports) = (outcomes.clone(), reports.clone());
+        Self { route: Arc::clone(route), accepted, outcomes, reports }
+    }
+
+    fn count(&self, outcome: &str) {
+        self.outcomes.with_label_values(&[self.route.as_ref(), outcome]).inc();
+    }
+
+    fn report(&self, class: &str) {
+        self.reports.with_label_values(&[self.route.as_ref(), class]).inc();
+    }
 }
 
 /// The issuers of a route, each with the number that tells it from all others.
@@ -89,13 +112,11 @@ pub(super) struct Evidence {
 impl Authentication {
     pub(super) fn new(
         spec: Arc<AuthenticationSpec>,
-        route: Arc<str>,
+        counters: Counters,
         issuers: RouteIssuers,
         evidence: Arc<Evidence>,
-        outcomes: IntCounterVec,
     ) -> Self {
-        let accepted = outcomes.with_label_values(&[route.as_ref(), "accepted"]);
-        Self { inner: Arc::new(Inner { spec, route, issuers, evidence, accepted, outcomes }) }
+        Self { inner: Arc::new(Inner { spec, counters, issuers, evidence }) }
     }
 
     /// Lets a request pass, or says why not.
@@ -105,7 +126,7 @@ impl Authentication {
     pub async fn admit(&self, arrival: Arrival<'_>) -> Result<Caller, Refusal> {
         let inner = &self.inner;
         if inner.exempts(arrival) {
-            inner.count("exempt");
+            inner.counters.count("exempt");
             return Ok(Caller::Exempt);
         }
         let presented = Presented::among(&arrival.request.headers);
@@ -113,7 +134,7 @@ impl Authentication {
         let checked = match presented {
             Ok(Some(presented)) => inner.check(presented, arrival).await,
             Ok(None) if inner.spec.optional => {
-                inner.count("anonymous");
+                inner.counters.count("anonymous");
                 return Ok(Caller::Anonymous);
             }
             Ok(None) => Err(Fault::Missing),
@@ -121,7 +142,7 @@ impl Authentication {
         };
         match checked {
             Ok(caller) => {
-                inner.accepted.inc();
+                inner.counters.accepted.inc();
                 Ok(Caller::Verified(caller))
             }
             Err(fault) => inner.refuse(fault, scheme.unwrap_or(Scheme::Bearer)),
@@ -153,7 +174,7 @@ impl Inner {
             None => Box::pin(self.verify(presented, digest)).await?,
         };
         let (spec, proofs) = (&self.spec, &self.evidence.proofs);
-        let bound = Bound { caller: &caller, presented, arrival, origin: spec.origin.as_deref() };
+        let bound = Bound { caller: &caller, presented, arrival, origin: &spec.origin };
         bound.check(&spec.proof, proofs)?;
         self.spec.rules.judge(&caller)?;
         Ok(caller)
@@ -176,14 +197,17 @@ impl Inner {
         presented: Presented<'_>,
         digest: CacheKey,
     ) -> Result<Arc<Verified>, Fault> {
-        let token = presented.read()?;
         self.evidence.verified.missed();
-        match (self.verify_signed(token, digest).await, &self.issuers.asked) {
+        let token = presented.text()?;
+        let fault = match self.verify_signed(token, digest).await {
+            Err(fault @ (Fault::Jws(_) | Fault::UnknownIssuer)) => fault,
+            verified => return verified,
+        };
+        presented.check()?;
+        match &self.issuers.asked {
             // What no other issuer knows may be a token that only its issuer can read.
-            (Err(Fault::Jws(_) | Fault::UnknownIssuer), Some((_, issuer))) => {
-                issuer.verify(token, digest).await
-            }
-            (verified, _) => verified,
+            Some((_, issuer)) => issuer.verify(token, digest).await,
+            None => Err(fault),
         }
     }
 
@@ -211,7 +235,8 @@ impl Inner {
                     self.evidence.verified.put(digest, *id, &verified);
                     return Ok(verified);
                 }
-                Err(error) => fault = error,
+                Err(other) if other.outranks(&fault) => fault = other,
+                Err(_) => {}
             }
         }
         Err(fault)
@@ -222,18 +247,13 @@ impl Inner {
         let until = self.spec.report_only_until;
         let reports = until.is_some_and(|until| self.evidence.clock.wall() < until);
         if reports && fault.verdict() != Verdict::BadRequest {
-            self.count("reported");
-            let (route, class) = (self.route.as_ref(), fault.class());
-            tracing::warn!(route, class, %fault, "report only: this request would be refused");
+            self.counters.count("reported");
+            self.counters.report(fault.class());
             return Ok(Caller::Reported(fault.class()));
         }
-        self.count(fault.class());
+        self.counters.count(fault.class());
         let proofs = &self.evidence.proofs;
         let fields = self.spec.challenges.fields(&fault, scheme, || proofs.nonce());
         Err(Refusal { fault, fields })
-    }
-
-    fn count(&self, outcome: &str) {
-        self.outcomes.with_label_values(&[self.route.as_ref(), outcome]).inc();
     }
 }

@@ -35,6 +35,9 @@ pub enum BadBinding {
     /// The proof must hold the nonce that goes with this answer.
     #[error("the proof holds no nonce of ours")]
     Nonce,
+    /// No proof can be checked here.
+    #[error("neither the listener's `resource` nor the route's host says what a proof must be for")]
+    Origin,
     /// The proof is not what it must be.
     #[error("the proof: {0}")]
     Proof(&'static str),
@@ -58,6 +61,7 @@ impl BadBinding {
             Self::Certificate => "certificate_binding",
             Self::MemoryFull => "proof_memory_full",
             Self::Nonce => "proof_nonce",
+            Self::Origin => "proof_origin_unknown",
             Self::Proof(_) => "proof",
             Self::Replayed => "proof_replayed",
             Self::Unbound => "token_unbound",
@@ -66,14 +70,26 @@ impl BadBinding {
     }
 }
 
+/// Which addresses a proof may be for. The caller's `Host` alone does not do: whoever got a proof for a host
+/// of his own could show it here under that name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// This scheme, host and port: what the listener says it is to its callers.
+    Public(String),
+    /// The caller's `Host`, which the route has matched exactly.
+    Matched,
+    /// None is known, so no proof can be checked.
+    Unknown,
+}
+
 /// A request and the token it came with.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Bound<'r> {
     pub(super) caller: &'r Verified,
     pub(super) presented: Presented<'r>,
     pub(super) arrival: Arrival<'r>,
-    /// The listener's public origin, when the caller sees another one than we do.
-    pub(super) origin: Option<&'r str>,
+    /// Which addresses a proof may be for.
+    pub(super) origin: &'r Origin,
 }
 
 impl Bound<'_> {
@@ -95,7 +111,7 @@ impl Bound<'_> {
             }
             (Confirmation::Dpop(_), Scheme::Bearer) => Err(BadBinding::Bearer),
             (Confirmation::Dpop(thumbprint), Scheme::Dpop) => {
-                let address = self.address().ok_or(BadBinding::Proof("no Host"))?;
+                let address = self.address().ok_or(BadBinding::Origin)?;
                 let Arrival { request, .. } = self.arrival;
                 let expected = dpop::Expected {
                     thumbprint,
@@ -112,8 +128,10 @@ impl Bound<'_> {
     fn address(&self) -> Option<String> {
         let Arrival { request, peer, .. } = self.arrival;
         let path = request.uri.path();
-        if let Some(origin) = self.origin {
-            return Some([origin, path].concat());
+        match self.origin {
+            Origin::Public(origin) => return Some([origin, path].concat()),
+            Origin::Unknown => return None,
+            Origin::Matched => {}
         }
         let host = request.uri.authority().map(http::uri::Authority::as_str);
         let host = host.or_else(|| request.headers.get(HOST)?.to_str().ok())?;

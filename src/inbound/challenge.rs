@@ -6,11 +6,13 @@
 use http::header::WWW_AUTHENTICATE;
 use http::{HeaderName, HeaderValue};
 
+use super::algorithm::Algorithm;
 use super::binding::BadBinding;
 use super::claims::BadClaim;
 use super::credential::Scheme;
 use super::dpop::DPOP_NONCE;
 use super::error::{Fault, Verdict};
+use super::rules::Unmet;
 
 /// What a route's challenges have in common.
 #[derive(Clone, Debug, Default)]
@@ -40,7 +42,8 @@ impl Challenges {
             (Verdict::BadRequest, _) => parameters.push(quoted("error", "invalid_request")),
             (Verdict::Forbidden, _) => {
                 parameters.push(quoted("error", "insufficient_scope"));
-                if !self.scope.is_empty() {
+                // A scope the token has already would send its client round in a circle.
+                if matches!(fault, Fault::Unmet(Unmet::Scope)) && !self.scope.is_empty() {
                     parameters.push(quoted("scope", &self.scope));
                 }
             }
@@ -58,9 +61,11 @@ impl Challenges {
                 }
             }
         }
-        let dpop = scheme == Scheme::Dpop || self.proof_required;
+        let bound = matches!(fault, Fault::Binding(BadBinding::Bearer));
+        let dpop = scheme == Scheme::Dpop || self.proof_required || bound;
         if dpop {
-            parameters.push(quoted("algs", "ES256 ES384 EdDSA PS256 RS256"));
+            let algorithms = Algorithm::ALL.map(Algorithm::name).join(" ");
+            parameters.push(quoted("algs", &algorithms));
         }
         let metadata = self.resource_metadata.as_ref();
         parameters.extend(metadata.map(|url| quoted("resource_metadata", url)));

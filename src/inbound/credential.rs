@@ -6,6 +6,7 @@ use http::HeaderMap;
 use http::header::AUTHORIZATION;
 
 use super::error::Fault;
+use super::jws::{BadJws, MAX_TOKEN};
 
 /// The credential a caller presents.
 #[derive(Clone, Copy)]
@@ -48,17 +49,28 @@ impl<'r> Presented<'r> {
         }
     }
 
-    /// The token, when it is one that could be good (RFC 6750 section 2.1). A token that is known needs
-    /// no second look.
+    /// What was presented, as far as any reading goes. A token that is known needs none, and one that is a
+    /// JWS has passed a stricter one than [`Self::check`].
+    ///
+    /// # Errors
+    /// When it is too long or not text.
+    pub(super) fn text(self) -> Result<&'r str, Fault> {
+        if self.token.len() > MAX_TOKEN {
+            return Err(BadJws::Size.into());
+        }
+        std::str::from_utf8(self.token).map_err(|_| Fault::Text)
+    }
+
+    /// Whether it could be one token (RFC 6750 section 2.1).
     ///
     /// # Errors
     /// When it is several, or has characters that no token has.
-    pub(super) fn read(self) -> Result<&'r str, Fault> {
-        let text = std::str::from_utf8(self.token).map_err(|_| Fault::Text)?;
+    pub(super) fn check(self) -> Result<(), Fault> {
+        let text = self.text()?;
         let token = text.trim_end_matches('=');
         let allowed = |b: u8| b.is_ascii_alphanumeric() || b"-._~+/".contains(&b);
         if !token.is_empty() && token.bytes().all(allowed) {
-            Ok(text)
+            Ok(())
         } else if text.contains(',') {
             Err(Fault::CredentialRepeated)
         } else {

@@ -4,7 +4,7 @@
 //! requests are refused, since forgetting one would let it be used twice. Nonces need no memory: they are
 //! a digest of the current minutes under a key of this process.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -15,7 +15,6 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::{HeaderMap, HeaderName};
 use url::Url;
 
-use super::algorithm::Algorithm;
 use super::binding::{BadBinding, ProofPolicy};
 use super::claims::Claims;
 use super::jws::{Compact, EmbeddedKey};
@@ -29,7 +28,6 @@ pub const DPOP: HeaderName = HeaderName::from_static("dpop");
 pub(super) const DPOP_NONCE: HeaderName = HeaderName::from_static("dpop-nonce");
 
 /// What a proof must prove.
-#[derive(Debug)]
 pub(super) struct Expected<'r> {
     /// The key that the token is bound to.
     pub thumbprint: &'r str,
@@ -45,6 +43,8 @@ pub(super) struct Expected<'r> {
 #[derive(Debug)]
 pub(super) struct ProofMemory {
     clock: Clock,
+    /// Longer than a proof may be old.
+    generation: Duration,
     seen: Mutex<Seen>,
 }
 
@@ -52,17 +52,24 @@ pub(super) struct ProofMemory {
 #[derive(Debug)]
 struct Seen {
     since: Moment,
-    current: HashSet<CacheKey>,
-    previous: HashSet<CacheKey>,
+    current: Generation,
+    previous: Generation,
+}
+
+#[derive(Debug, Default)]
+struct Generation {
+    proofs: HashSet<CacheKey>,
+    /// How many of them each key has made.
+    by_key: HashMap<CacheKey, usize>,
 }
 
 impl ProofMemory {
-    /// An empty memory.
+    /// An empty memory of proofs that may be `max_age` old.
     #[must_use]
-    pub(super) fn new(clock: Clock) -> Self {
-        let since = clock.now();
-        let (current, previous) = (HashSet::new(), HashSet::new());
-        Self { clock, seen: Mutex::new(Seen { since, current, previous }) }
+    pub(super) fn new(clock: Clock, max_age: Duration) -> Self {
+        let (since, generation) = (clock.now(), max_age + FUTURE * 2);
+        let (current, previous) = (Generation::default(), Generation::default());
+        Self { clock, generation, seen: Mutex::new(Seen { since, current, previous }) }
     }
 
     /// The nonce to put into the next proof.
@@ -88,12 +95,16 @@ impl ProofMemory {
         let text = field.to_str().map_err(|_| BadBinding::Proof("not text"))?;
         let claims = signed_claims(text, expected.thumbprint)?;
         self.check_claims(&claims, expected, policy)?;
-        let jti = claims.text("jti").ok().flatten().filter(|jti| jti.len() <= MAX_JTI);
+        let jti =
+            claims.text("jti").ok().flatten().filter(|jti| (1..=MAX_JTI).contains(&jti.len()));
         let jti = jti.ok_or(BadBinding::Proof("`jti`"))?;
-        let mut key = CacheKey::builder();
-        key.field("key", expected.thumbprint.as_bytes());
-        key.field("jti", jti.as_bytes());
-        self.remember(key.finish())
+        let digest = |jti: &str| {
+            let mut key = CacheKey::builder();
+            key.field("key", expected.thumbprint.as_bytes());
+            key.field("jti", jti.as_bytes());
+            key.finish()
+        };
+        self.remember(digest(jti), digest(""))
     }
 
     fn check_claims(
@@ -139,21 +150,30 @@ impl ProofMemory {
         })
     }
 
-    fn remember(&self, proof: CacheKey) -> Result<(), BadBinding> {
+    /// Remembers `proof`, made with `key`. The bound per key is met first: nobody fills the memory alone.
+    fn remember(&self, proof: CacheKey, key: CacheKey) -> Result<(), BadBinding> {
         let now = self.clock.now();
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        if seen.since.until(now) >= GENERATION {
+        if seen.since.until(now) >= self.generation {
             seen.previous = std::mem::take(&mut seen.current);
             seen.since = now;
         }
-        if seen.previous.contains(&proof) || seen.current.contains(&proof) {
+        if seen.previous.proofs.contains(&proof) || seen.current.proofs.contains(&proof) {
             return Err(BadBinding::Replayed);
         }
-        if seen.current.len() >= MAX_REMEMBERED {
+        let made = seen.current.by_key.get(&key).copied().unwrap_or_default();
+        if made >= MAX_PER_KEY || seen.current.proofs.len() >= MAX_REMEMBERED {
             return Err(BadBinding::MemoryFull);
         }
-        seen.current.insert(proof);
+        seen.current.by_key.insert(key, made + 1);
+        seen.current.proofs.insert(proof);
         Ok(())
+    }
+}
+
+impl std::fmt::Debug for Expected<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Expected").field("method", &self.method).finish_non_exhaustive()
     }
 }
 
@@ -167,7 +187,7 @@ fn signed_claims(text: &str, thumbprint: &str) -> Result<Claims, BadBinding> {
     }
     let jwk = header.jwk.as_ref().map(ToString::to_string);
     let jwk = jwk.ok_or(BadBinding::Proof("no `jwk`"))?;
-    let key = VerificationKey::from_jwk(&jwk, &Algorithm::ALL);
+    let key = VerificationKey::from_jwk(&jwk, &[header.algorithm]);
     let key = key.map_err(|_| BadBinding::Proof("an unusable `jwk`"))?;
     if key.thumbprint() != thumbprint {
         return Err(BadBinding::Proof("another key than the token's"));
@@ -187,8 +207,7 @@ fn nonce(period: u64) -> String {
 
 /// What a proof may be ahead of our clock.
 const FUTURE: Duration = Duration::from_secs(5);
-/// Longer than a proof may be old, which the configuration bounds to five minutes.
-const GENERATION: Duration = Duration::from_secs(600);
 const NONCE_SECONDS: u64 = 120;
 const MAX_JTI: usize = 256;
 const MAX_REMEMBERED: usize = 500_000;
+const MAX_PER_KEY: usize = 200_000;

@@ -25,24 +25,25 @@ pub enum Tenants {
     Any,
     /// These, by id, in lower case.
     Ids(Vec<String>),
-    /// The one that the metadata name, since only its domain is known.
-    AsDiscovered,
+    /// The one that the metadata name, since only its domain is known: this.
+    AsDiscovered(String),
 }
 
 impl EntraIssuers {
-    /// What to name to clients that ask where to get a token: the tenant's issuer, or everybody's.
-    pub(super) fn identifier(&self) -> String {
-        let tenant = match &self.tenants {
-            Tenants::Ids(ids) => ids.first().map_or("organizations", String::as_str),
-            Tenants::Any | Tenants::AsDiscovered => "organizations",
+    /// What to name to clients that ask where to get a token.
+    pub(super) fn identifiers(&self) -> Vec<String> {
+        let segments = match &self.tenants {
+            Tenants::Ids(ids) => ids.iter().map(String::as_str).collect(),
+            Tenants::Any => vec!["common"],
+            Tenants::AsDiscovered(domain) => vec![domain.as_str()],
         };
-        format!("{}{tenant}/v2.0", self.v2_base)
+        segments.into_iter().map(|tenant| format!("{}{tenant}/v2.0", self.v2_base)).collect()
     }
 
     /// Whether a token of `iss` is one to judge here; it still has to pass [`Self::check`].
     pub(super) fn recognise(&self, iss: &str) -> bool {
         self.tenant_of(iss).is_some_and(|tenant| match &self.tenants {
-            Tenants::Any | Tenants::AsDiscovered => true,
+            Tenants::Any | Tenants::AsDiscovered(_) => true,
             Tenants::Ids(ids) => ids.iter().any(|id| id == tenant),
         })
     }
@@ -57,10 +58,14 @@ impl EntraIssuers {
         let iss = claims.text("iss")?.ok_or(BadClaim::Missing("iss"))?;
         let tid = claims.text("tid")?.ok_or(BadClaim::Missing("tid"))?;
         let tenant = self.tenant_of(iss).ok_or(BadClaim::Issuer)?;
+        // Access tokens name the application they were issued to, ID tokens do not.
+        if claims.text("azp")?.is_none() && claims.text("appid")?.is_none() {
+            return Err(BadClaim::OtherKind);
+        }
         let allowed = match &self.tenants {
             Tenants::Any => true,
             Tenants::Ids(ids) => ids.iter().any(|id| id == tenant),
-            Tenants::AsDiscovered => {
+            Tenants::AsDiscovered(_) => {
                 discovered.and_then(|issuer| self.tenant_of(issuer)) == Some(tenant)
             }
         };
@@ -111,7 +116,8 @@ mod tests {
     }
 
     fn claims(iss: &str, tid: &str) -> Claims {
-        Claims::parse(format!(r#"{{"iss":"{iss}","tid":"{tid}"}}"#).as_bytes()).unwrap()
+        let json = format!(r#"{{"iss":"{iss}","tid":"{tid}","azp":"app"}}"#);
+        Claims::parse(json.as_bytes()).unwrap()
     }
 
     #[test]
@@ -120,6 +126,7 @@ mod tests {
         let v1 = format!("https://sts.test/{TENANT}/");
         let (template, v1_template) =
             ("https://login.test/{tenantid}/v2.0", "https://sts.test/{tenantid}/");
+        let domain_only = || Tenants::AsDiscovered("contoso.test".to_owned());
         let ids = || Tenants::Ids(vec![TENANT.to_owned()]);
         let other = format!("https://login.test/{OTHER}/v2.0");
         let domain = "https://login.test/contoso.test/v2.0";
@@ -135,8 +142,8 @@ mod tests {
             (Tenants::Any, &other, OTHER, template, true),
             (Tenants::Any, &other, TENANT, template, false),
             (Tenants::Any, domain, "contoso.test", template, false),
-            (Tenants::AsDiscovered, &v2, TENANT, template, true),
-            (Tenants::AsDiscovered, &other, OTHER, template, false),
+            (domain_only(), &v2, TENANT, template, true),
+            (domain_only(), &other, OTHER, template, false),
             (Tenants::Any, "https://login.test/{tenantid}/v2.0", "{tenantid}", template, false),
         ] {
             let issuers = issuers(tenants);

@@ -111,6 +111,19 @@ impl Fault {
         }
     }
 
+    /// Whether it says more than `other`, when several issuers judged one token: that nobody can tell, then
+    /// that it was good once, then the rest.
+    #[must_use]
+    pub fn outranks(&self, other: &Self) -> bool {
+        let rank = |fault: &Self| match fault {
+            Self::UnknownIssuer => 0,
+            Self::Claim(BadClaim::Expired) => 2,
+            fault if fault.verdict() == Verdict::Unavailable => 3,
+            _ => 1,
+        };
+        rank(self) > rank(other)
+    }
+
     /// What the caller may know: a stable name.
     #[must_use]
     pub fn reason(&self) -> &'static str {

@@ -1,11 +1,13 @@
 //! Tokens that only their issuer can read: it is asked, once per token and while (RFC 7662).
 //!
 //! Part of `inbound`. The question is authenticated with a client of Vicar's own. A good answer is kept by
-//! the verification cache, no longer than the token lives; a "no" is remembered for a moment, so that a bad
-//! token costs one question. One question per token is on its way, and so many at all.
+//! the verification cache, no longer than the token lives; anything else is remembered for a moment with the
+//! token it was about, so that a bad token costs one question, and no token costs others theirs: only when
+//! several in a row cannot be answered is the issuer left alone for a while. One question per token is on its
+//! way, and so many at all; places are kept for tokens that were good before.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use http::StatusCode;
@@ -20,7 +22,7 @@ use super::authentication::Evidence;
 use super::claims::{BadClaim, Claims};
 use super::error::Fault;
 use super::issuer::{IssuerKind, IssuerSpec};
-use super::verified::{ClaimNames, Verified};
+use super::verified::{ClaimNames, GoodUntil, Verified};
 use crate::authority::{Answer, AuthorityError, ClientSpec, Endpoint, FormRequest};
 use crate::cache_key::CacheKey;
 use crate::clock::Moment;
@@ -55,7 +57,7 @@ pub struct IntrospectionError {
 
 /// An issuer that is asked, at work.
 #[derive(Debug)]
-pub(super) struct Introspector {
+pub struct Introspector {
     spec: Arc<IssuerSpec>,
     /// The number that tells it from all other issuers.
     id: usize,
@@ -63,9 +65,21 @@ pub(super) struct Introspector {
     fetcher: Handle,
     questions: IntCounterVec,
     flights: Mutex<HashMap<CacheKey, Flight>>,
-    inactive: Cache<CacheKey, Moment>,
-    failure: Mutex<Option<(IntrospectionError, Moment)>>,
+    /// What is wrong with a token, and until when that counts.
+    refused: Cache<CacheKey, (Fault, Moment)>,
+    /// Tokens that were good before.
+    welcome: Cache<CacheKey, ()>,
+    trouble: Mutex<Trouble>,
     room: Semaphore,
+    room_for_welcome: Semaphore,
+}
+
+/// Questions in a row that were not answered.
+#[derive(Debug, Default)]
+struct Trouble {
+    streak: u32,
+    /// Nobody asks before.
+    pause: Option<(IntrospectionError, Moment)>,
 }
 
 type Outcome = Result<Arc<Verified>, Fault>;
@@ -88,16 +102,33 @@ impl Introspector {
             fetcher,
             questions,
             flights: Mutex::default(),
-            inactive: Cache::new(MAX_INACTIVE),
-            failure: Mutex::default(),
+            refused: Cache::new(MAX_REMEMBERED),
+            welcome: Cache::new(MAX_REMEMBERED),
+            trouble: Mutex::default(),
             room: Semaphore::new(MAX_QUESTIONS),
+            room_for_welcome: Semaphore::new(MAX_QUESTIONS),
         })
+    }
+
+    /// Its name in the configuration.
+    #[must_use]
+    pub fn name(&self) -> &Arc<str> {
+        &self.spec.name
+    }
+
+    /// Why it is left alone at the moment, if it is.
+    #[must_use]
+    pub fn failure(&self) -> Option<&'static str> {
+        let now = self.evidence.clock.now();
+        let trouble = self.lock_trouble();
+        let (error, _) = trouble.pause.as_ref().filter(|(_, until)| now < *until)?;
+        Some(if error.refused { "issuer_refused_client" } else { "issuer_unavailable" })
     }
 
     /// Whether what it said before still counts.
     #[must_use]
-    pub(super) fn still_vouches_for(&self, verified: &Verified) -> bool {
-        self.evidence.clock.now() < verified.good_until
+    pub fn still_vouches_for(&self, verified: &Verified) -> bool {
+        !verified.good_until.is_past(&self.evidence.clock)
     }
 
     /// Asks about a token, together with everyone who wants to know the same.
@@ -106,10 +137,12 @@ impl Introspector {
     /// When the token is not good, or nobody can say.
     pub(super) async fn verify(self: &Arc<Self>, token: &str, digest: CacheKey) -> Outcome {
         let now = self.evidence.clock.now();
-        if self.inactive.get(&digest).is_some_and(|until| now < until) {
-            return Err(Fault::Inactive);
+        if let Some((fault, until)) = self.refused.get(&digest)
+            && now < until
+        {
+            return Err(fault);
         }
-        if let Some((error, until)) = self.lock_failure().as_ref()
+        if let Some((error, until)) = self.lock_trouble().pause.as_ref()
             && now < *until
         {
             return Err(IntrospectionError { retry_in: now.until(*until), ..error.clone() }.into());
@@ -142,9 +175,10 @@ impl Introspector {
     }
 
     async fn ask(&self, token: &str, digest: CacheKey) -> Outcome {
-        let issuer = self.spec.name.as_ref();
+        let is_welcome = self.welcome.get(&digest).is_some();
+        let room = if is_welcome { &self.room_for_welcome } else { &self.room };
         // A long line is nobody's fault but the callers', so it is not remembered as a failure.
-        let Ok(Ok(_room)) = tokio::time::timeout(FIRST_PAUSE, self.room.acquire()).await else {
+        let Ok(Ok(_room)) = tokio::time::timeout(FIRST_PAUSE, room.acquire()).await else {
             return Err(crowded());
         };
         let answered = self.question(token).await;
@@ -152,29 +186,48 @@ impl Introspector {
             Ok(verified) => {
                 // Before the flight ends: whoever comes after it must find the answer.
                 self.evidence.verified.put(digest, self.id, verified);
+                self.welcome.insert(digest, ());
+                self.lock_trouble().streak = 0;
                 "active"
             }
             Err(Fault::Introspection(error)) => {
-                tracing::warn!(issuer, %error, "introspection failed");
-                let until = self.evidence.clock.now().after(error.retry_in);
-                *self.lock_failure() = Some((error.clone(), until));
+                self.note_trouble(error);
+                self.refuse(digest, &Fault::Introspection(error.clone()), error.retry_in);
                 if error.refused { "refused" } else { "unavailable" }
             }
-            Err(_) => {
+            Err(fault) => {
                 let pause = self.introspection().map_or(FIRST_PAUSE, |spec| spec.negative_cache);
-                self.inactive.insert(digest, self.evidence.clock.now().after(pause));
+                self.refuse(digest, fault, pause);
+                self.lock_trouble().streak = 0;
                 "inactive"
             }
         };
-        self.questions.with_label_values(&[issuer, outcome]).inc();
+        self.questions.with_label_values(&[self.spec.name.as_ref(), outcome]).inc();
         answered
+    }
+
+    /// Remembers what is wrong with one token.
+    fn refuse(&self, digest: CacheKey, fault: &Fault, pause: Duration) {
+        self.refused.insert(digest, (fault.clone(), self.evidence.clock.now().after(pause)));
+    }
+
+    /// Leaves the issuer alone when several questions in a row brought nothing.
+    fn note_trouble(&self, error: &IntrospectionError) {
+        let issuer = self.spec.name.as_ref();
+        tracing::warn!(issuer, %error, "introspection failed");
+        let mut trouble = self.lock_trouble();
+        trouble.streak += 1;
+        if trouble.streak >= TROUBLE {
+            let until = self.evidence.clock.now().after(error.retry_in);
+            trouble.pause = Some((error.clone(), until));
+        }
     }
 
     async fn question(&self, token: &str) -> Outcome {
         let spec = self.introspection().ok_or(Fault::UnknownIssuer)?;
         let answer = self.exchange(spec, token).await.map_err(|error| {
             let retry_in = match &error {
-                AuthorityError::Throttled { retry_after, .. } => *retry_after,
+                AuthorityError::Throttled { retry_after, .. } => (*retry_after).min(MAX_PAUSE),
                 _ => FIRST_PAUSE,
             };
             Fault::from(unavailable(&error.to_string(), retry_in))
@@ -202,13 +255,15 @@ impl Introspector {
     }
 
     fn judge(&self, spec: &IntrospectionSpec, answer: &Answer) -> Outcome {
+        if answer.status == StatusCode::BAD_REQUEST && blames_the_token(&answer.body) {
+            return Err(Fault::Inactive);
+        }
         if answer.status != StatusCode::OK {
             let text = format!("the issuer answered with status {}", answer.status.as_u16());
-            let retry_in = answer.retry_after().unwrap_or(FIRST_PAUSE);
-            let refused = answer.status.is_client_error()
-                && answer.status != StatusCode::TOO_MANY_REQUESTS
-                && answer.status != StatusCode::REQUEST_TIMEOUT;
-            let retry_in = if refused { REFUSAL_PAUSE } else { retry_in };
+            // RFC 7662 section 2.3: it is our credential that is wrong, which does not pass by itself.
+            let refused = answer.status == StatusCode::UNAUTHORIZED;
+            let asked_to_wait = answer.retry_after().unwrap_or(FIRST_PAUSE).min(MAX_PAUSE);
+            let retry_in = if refused { REFUSAL_PAUSE } else { asked_to_wait };
             return Err(IntrospectionError { text: text.into(), refused, retry_in }.into());
         }
         let senseless = |what: &str| Fault::from(unavailable(what, FIRST_PAUSE));
@@ -235,13 +290,12 @@ impl Introspector {
             return Err(BadClaim::OtherKind.into());
         }
         claims.check_other_kinds()?;
-        let (now, wall) = (self.evidence.clock.now(), self.evidence.clock.wall());
-        let left = match claims.time("exp")? {
-            Some(_) => claims.check_times(wall, self.spec.skew)?.saturating_sub(wall),
-            None => spec.cache,
-        };
-        let names = ClaimNames { roles: &self.spec.roles_claim, is_entra: false };
-        let good_until = now.after(left.min(spec.cache));
+        let clock = &self.evidence.clock;
+        let ends = claims.check_times_if_any(clock.wall(), self.spec.skew)?;
+        let ends = ends.unwrap_or_else(|| clock.wall() + spec.cache);
+        let (roles, assumed) = (&self.spec.roles_claim, self.spec.assumed);
+        let names = ClaimNames { roles, is_entra: false, assumed };
+        let good_until = GoodUntil::new(clock, ends, spec.cache);
         Ok(Verified::new(&self.spec.name, claims, names, good_until, None)?)
     }
 
@@ -252,8 +306,8 @@ impl Introspector {
         }
     }
 
-    fn lock_failure(&self) -> std::sync::MutexGuard<'_, Option<(IntrospectionError, Moment)>> {
-        self.failure.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock_trouble(&self) -> MutexGuard<'_, Trouble> {
+        self.trouble.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -271,6 +325,13 @@ impl Drop for Landing {
     }
 }
 
+/// Some servers answer so to a token of a kind they cannot look up.
+fn blames_the_token(body: &[u8]) -> bool {
+    let error = Claims::parse(body).ok();
+    let error = error.as_ref().and_then(|body| body.text("error").ok().flatten());
+    error.is_some_and(|error| ["invalid_token", "unsupported_token_type"].contains(&error))
+}
+
 fn crowded() -> Fault {
     unavailable("too many questions at once", FIRST_PAUSE).into()
 }
@@ -281,7 +342,11 @@ fn unavailable(text: &str, retry_in: Duration) -> IntrospectionError {
 
 const MAX_QUESTIONS: usize = 64;
 const MAX_WAITING: usize = 4096;
-const MAX_INACTIVE: usize = 100_000;
+const MAX_REMEMBERED: usize = 50_000;
+/// So many in a row are no longer the tokens' fault.
+const TROUBLE: u32 = 3;
 /// Nobody asks again before; short enough to be back within two seconds of the issuer.
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 const REFUSAL_PAUSE: Duration = Duration::from_secs(10);
+/// However long the issuer wants us to wait: callers wait as well.
+const MAX_PAUSE: Duration = Duration::from_secs(30);

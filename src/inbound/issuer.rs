@@ -13,7 +13,7 @@ use super::error::Fault;
 use super::introspection::IntrospectionSpec;
 use super::jws::Compact;
 use super::key_ring::{KeyRing, KeySource};
-use super::verified::{ClaimNames, Verified};
+use super::verified::{CallerKind, ClaimNames, GoodUntil, Verified};
 use crate::clock::Clock;
 
 /// An issuer as configured.
@@ -27,6 +27,10 @@ pub struct IssuerSpec {
     pub skew: Duration,
     /// The claim with roles: a name, or a dotted path.
     pub roles_claim: String,
+    /// What a caller is whose token bears no mark of either kind.
+    pub assumed: CallerKind,
+    /// Whether readiness waits for its first key set.
+    pub warm_up: bool,
     /// How its tokens are checked.
     pub kind: IssuerKind,
 }
@@ -76,14 +80,16 @@ impl IssuerSpec {
         }
     }
 
-    /// The issuer identifier to name to clients that ask where to get a token (RFC 9728).
+    /// The issuer identifiers to name to clients that ask where to get a token (RFC 9728).
     #[must_use]
-    pub fn identifier(&self) -> Option<String> {
+    pub fn identifiers(&self) -> Vec<String> {
         match &self.kind {
-            IssuerKind::Introspection(introspection) => introspection.issuer.clone(),
+            IssuerKind::Introspection(introspection) => {
+                introspection.issuer.iter().cloned().collect()
+            }
             IssuerKind::Jwt(jwt) => match &jwt.identity {
-                IssuerIdentity::Exactly(issuer) => Some(issuer.clone()),
-                IssuerIdentity::Entra(entra) => Some(entra.identifier()),
+                IssuerIdentity::Exactly(issuer) => vec![issuer.clone()],
+                IssuerIdentity::Entra(entra) => entra.identifiers(),
             },
         }
     }
@@ -94,12 +100,6 @@ impl JwtIssuer {
     #[must_use]
     pub(super) fn new(spec: Arc<IssuerSpec>, keys: Arc<KeyRing>, clock: Clock) -> Self {
         Self { spec, keys, clock }
-    }
-
-    /// Its name in the configuration.
-    #[must_use]
-    pub(super) fn name(&self) -> &Arc<str> {
-        &self.spec.name
     }
 
     /// Its keys.
@@ -121,7 +121,7 @@ impl JwtIssuer {
     /// Whether what it verified before still counts.
     #[must_use]
     pub(super) fn still_vouches_for(&self, verified: &Verified) -> bool {
-        self.clock.now() < verified.good_until
+        !verified.good_until.is_past(&self.clock)
             && verified.key.as_ref().is_none_or(|key| !key.is_retired())
             && self.keys.is_usable()
     }
@@ -151,11 +151,11 @@ impl JwtIssuer {
         }
         claims.check_kind(header, jwt.profile)?;
         claims.check_audience(&self.spec.audiences)?;
-        let (now, wall) = (self.clock.now(), self.clock.wall());
-        let ends = claims.check_times(wall, self.spec.skew)?;
+        let ends = claims.check_times(self.clock.wall(), self.spec.skew)?;
         let is_entra = matches!(jwt.identity, IssuerIdentity::Entra(_));
-        let names = ClaimNames { roles: &self.spec.roles_claim, is_entra };
-        let good_until = now.after(ends.saturating_sub(wall));
+        let (roles, assumed) = (&self.spec.roles_claim, self.spec.assumed);
+        let names = ClaimNames { roles, is_entra, assumed };
+        let good_until = GoodUntil::new(&self.clock, ends, Duration::MAX);
         Ok(Verified::new(&self.spec.name, claims, names, good_until, Some(key))?)
     }
 }

@@ -3,11 +3,12 @@
 //! Part of `inbound`. What is made here is shared by all workers: key sets, verified tokens, proofs.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use prometheus::{IntCounterVec, IntGaugeVec};
 use tokio::runtime::Handle;
 
-use super::authentication::{Authentication, AuthenticationSpec, Evidence, RouteIssuers};
+use super::authentication::{Authentication, AuthenticationSpec, Counters, Evidence, RouteIssuers};
 use super::dpop::ProofMemory;
 use super::introspection::Introspector;
 use super::issuer::{IssuerKind, IssuerSpec, JwtIssuer};
@@ -28,6 +29,17 @@ pub struct InboundMetrics {
     pub keys: IntGaugeVec,
     /// Introspections by `issuer` and `outcome`.
     pub introspections: IntCounterVec,
+    /// Requests that would have been refused, by `route` and `outcome`.
+    pub reports: IntCounterVec,
+}
+
+/// What may be remembered.
+#[derive(Clone, Copy, Debug)]
+pub struct Bounds {
+    /// About how many bytes verified tokens may take.
+    pub verified_bytes: u64,
+    /// How old a proof may be on any route.
+    pub proof_age: Duration,
 }
 
 /// The issuers at work.
@@ -47,11 +59,11 @@ enum Issuer {
 }
 
 impl Issuers {
-    /// None yet; fetches will run on `fetcher`, verified tokens take about `cache_bytes`.
+    /// None yet; fetches will run on `fetcher`.
     #[must_use]
-    pub fn new(clock: Clock, fetcher: Handle, metrics: InboundMetrics, cache_bytes: u64) -> Self {
-        let verified = VerifiedCache::new(cache_bytes, metrics.verified.clone());
-        let proofs = ProofMemory::new(clock.clone());
+    pub fn new(clock: Clock, fetcher: Handle, metrics: InboundMetrics, bounds: Bounds) -> Self {
+        let verified = VerifiedCache::new(bounds.verified_bytes, metrics.verified.clone());
+        let proofs = ProofMemory::new(clock.clone(), bounds.proof_age);
         let evidence = Arc::new(Evidence { verified, proofs, clock });
         Self { fetcher, metrics, evidence, known: Vec::new() }
     }
@@ -72,20 +84,24 @@ impl Issuers {
             }
         }
         let (spec, evidence) = (Arc::clone(spec), Arc::clone(&self.evidence));
-        let outcomes = self.metrics.outcomes.clone();
-        Authentication::new(spec, Arc::clone(route), issuers, evidence, outcomes)
+        let counters = Counters::new(route, &self.metrics.outcomes, &self.metrics.reports);
+        Authentication::new(spec, counters, issuers, evidence)
     }
 
-    /// Every key ring with its issuer's name.
-    #[must_use]
-    pub fn key_rings(&self) -> Vec<(Arc<str>, Arc<KeyRing>)> {
-        let signed = self.known.iter().filter_map(|issuer| match issuer {
-            Issuer::Signed(_, issuer) => {
-                Some((Arc::clone(issuer.name()), Arc::clone(issuer.keys())))
-            }
+    /// Every issuer of signed tokens with its keys.
+    pub fn key_rings(&self) -> impl Iterator<Item = (&Arc<IssuerSpec>, &Arc<KeyRing>)> {
+        self.known.iter().filter_map(|issuer| match issuer {
+            Issuer::Signed(spec, issuer) => Some((spec, issuer.keys())),
             Issuer::Asked(..) => None,
-        });
-        signed.collect()
+        })
+    }
+
+    /// Every issuer that is asked.
+    pub fn introspectors(&self) -> impl Iterator<Item = &Arc<Introspector>> {
+        self.known.iter().filter_map(|issuer| match issuer {
+            Issuer::Asked(_, issuer) => Some(issuer),
+            Issuer::Signed(..) => None,
+        })
     }
 
     fn place_of(&mut self, spec: &Arc<IssuerSpec>) -> usize {

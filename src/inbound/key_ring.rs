@@ -298,14 +298,10 @@ impl KeyRing {
                 Ok((parse(&body)?, Some(document.issuer.clone())))
             }
             KeyLocation::File(path) => {
-                let shown = path.display().to_string();
                 let path = path.clone();
-                let read = tokio::task::spawn_blocking(move || read_file(&path)).await;
+                let read = tokio::task::spawn_blocking(move || KeySet::document(&path)).await;
                 let body = read.unwrap_or_else(|_| Err("reading was aborted".into()));
-                Ok((
-                    parse(&body.map_err(|what| FetchError::File(format!("{shown}: {what}")))?)?,
-                    None,
-                ))
+                Ok((parse(&body.map_err(FetchError::File)?)?, None))
             }
         }
     }
@@ -319,12 +315,17 @@ impl KeyRing {
                 if let Some(old) = self.current.load().as_ref() {
                     old.keys.retire_all_but(&keys);
                 }
+                let private = keys.private();
+                if private > 0 {
+                    let what = "the issuer publishes private or symmetric keys; they are not used";
+                    tracing::warn!(issuer, private, "{what}");
+                }
                 self.metrics.keys.set(i64::try_from(keys.len()).unwrap_or(i64::MAX));
                 self.current.store(Some(Arc::new(Current { keys, discovered, fetched: now })));
                 if let Some(failure) = self.lock().failure.take() {
                     tracing::info!(issuer, after_failures = failure.streak, "keys obtained");
                 }
-                "keys"
+                if private > 0 { "keys_and_private_ones" } else { "keys" }
             }
             Err(error) => {
                 let mut state = self.lock();
@@ -392,18 +393,8 @@ async fn get(http: &AuthorityHttp, url: &Url) -> Result<Vec<u8>, AuthorityError>
     }
 }
 
-fn read_file(path: &std::path::Path) -> Result<Vec<u8>, String> {
-    use std::io::Read as _;
-    let mut body = Vec::new();
-    #[allow(clippy::disallowed_methods, reason = "runs in a blocking task")]
-    let file = std::fs::File::open(path).map_err(|error| error.to_string())?;
-    file.take(MAX_FILE + 1).read_to_end(&mut body).map_err(|error| error.to_string())?;
-    if body.len() as u64 > MAX_FILE { Err("larger than 256 KiB".into()) } else { Ok(body) }
-}
-
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
 /// Short enough that Vicar is back within two seconds of the issuer.
 const MAX_ASK_PAUSE: Duration = Duration::from_secs(1);
 const MAX_RENEW_PAUSE: Duration = Duration::from_secs(60);
 const FILE_CHECK: Duration = Duration::from_secs(5);
-const MAX_FILE: u64 = 256 * 1024;

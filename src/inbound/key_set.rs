@@ -3,18 +3,23 @@
 //! Part of `inbound`. One bad key does not spoil the others. Two different keys that answer to one name
 //! spoil that name: which of them counts would be a guess.
 
+use std::fmt;
+use std::fs::File;
+use std::io::Read as _;
+use std::path::Path;
 use std::sync::Arc;
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::algorithm::Algorithm;
-use super::key::VerificationKey;
+use super::key::{UnusableKey, VerificationKey};
 
 /// The usable keys of a set.
 #[derive(Debug, Default)]
 pub struct KeySet {
     keys: Vec<Arc<VerificationKey>>,
+    private: usize,
 }
 
 /// Why a document is no key set.
@@ -64,6 +69,7 @@ impl KeySet {
             return Err(BadKeySet::TooMany);
         }
         let mut keys: Vec<Arc<VerificationKey>> = Vec::new();
+        let mut private = 0;
         for json in document.keys {
             match VerificationKey::from_jwk(json.get(), allowed) {
                 Ok(key) if keys.iter().any(|known| known.is_same(&key)) => {}
@@ -72,10 +78,32 @@ impl KeySet {
                     let known = known.into_iter().find(|known| known.is_same(&key)).cloned();
                     keys.push(known.unwrap_or_else(|| Arc::new(key)));
                 }
+                Err(UnusableKey::Private) => private += 1,
                 Err(reason) => tracing::debug!(%reason, "a key of the set is not used"),
             }
         }
-        if keys.is_empty() { Err(BadKeySet::Empty) } else { Ok(Self { keys }) }
+        if keys.is_empty() { Err(BadKeySet::Empty) } else { Ok(Self { keys, private }) }
+    }
+
+    /// Reads a key set from a file. Blocks: not for async code.
+    ///
+    /// # Errors
+    /// When it cannot be read, is none, or nothing in it can be used.
+    pub fn read_file(path: &Path, allowed: &[Algorithm]) -> Result<Self, String> {
+        let document = Self::document(path)?;
+        Self::parse(&document, allowed, None)
+            .map_err(|error| format!("{}: {error}", path.display()))
+    }
+
+    /// A file's content, up to a limit. Blocks: not for async code.
+    pub(super) fn document(path: &Path) -> Result<Vec<u8>, String> {
+        let fail = |what: &dyn fmt::Display| format!("{}: {what}", path.display());
+        let mut document = Vec::new();
+        #[allow(clippy::disallowed_methods, reason = "called at load and from blocking tasks")]
+        let file = File::open(path).map_err(|error| fail(&error))?;
+        file.take(MAX_FILE + 1).read_to_end(&mut document).map_err(|error| fail(&error))?;
+        let is_small = document.len() as u64 <= MAX_FILE;
+        if is_small { Ok(document) } else { Err(fail(&"it is larger than 256 KiB")) }
     }
 
     /// The one key that may have signed a token with this header.
@@ -107,6 +135,12 @@ impl KeySet {
         self.keys.len()
     }
 
+    /// How many keys were left out because their secret part is public.
+    #[must_use]
+    pub fn private(&self) -> usize {
+        self.private
+    }
+
     /// Whether there is none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
@@ -124,3 +158,4 @@ impl KeySet {
 }
 
 const MAX_KEYS: usize = 256;
+const MAX_FILE: u64 = 256 * 1024;

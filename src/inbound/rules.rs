@@ -98,12 +98,11 @@ impl Rules {
         }
     }
 
-    /// The scopes to ask for, as a challenge names them.
+    /// Scopes that are enough for a person, as a challenge names them.
     #[must_use]
     pub fn scope(&self) -> String {
-        let scopes: Vec<&str> =
-            self.scopes.iter().chain(&self.any_scope).map(String::as_str).collect();
-        scopes.join(" ")
+        let scopes = self.scopes.iter().chain(self.any_scope.first());
+        scopes.map(String::as_str).collect::<Vec<_>>().join(" ")
     }
 
     fn is_for_users(&self) -> bool {
@@ -137,11 +136,15 @@ impl Rules {
     /// Every application of an Entra tenant can get a token for every API of it, so a token with no scope
     /// and no role proves nothing; MSAL's web library refuses it too unless a list of callers is kept.
     fn judge_without_rules(&self, caller: &Verified) -> Result<(), Unmet> {
-        let listed = !self.client_ids.is_empty() || !self.claims.is_empty();
+        let names_callers = |(claim, _): &(String, _)| CALLER_CLAIMS.contains(&claim.as_str());
+        let listed = !self.client_ids.is_empty() || self.claims.iter().any(names_callers);
         let empty = caller.scopes.is_empty() && caller.roles.is_empty();
         if caller.is_entra && empty && !listed { Err(Unmet::NoRights) } else { Ok(()) }
     }
 }
+
+/// Claims by which callers can be listed.
+const CALLER_CLAIMS: [&str; 4] = ["appid", "azp", "oid", "sub"];
 
 fn has_all(has: &[String], needs: &[String]) -> bool {
     needs.iter().all(|need| has.contains(need))

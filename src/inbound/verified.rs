@@ -3,16 +3,17 @@
 //! Part of `inbound`. Read out of the claims once, when the token is verified, so that the rules of every
 //! route find it ready.
 
+use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde_json::Value;
 
 use super::claims::{self, BadClaim, Claims};
 use super::key::VerificationKey;
-use crate::clock::Moment;
+use crate::clock::{Clock, Moment};
 
 /// What a verified token says about its caller.
-#[derive(Debug)]
 pub struct Verified {
     /// The issuer's name in the configuration.
     pub issuer: Arc<str>,
@@ -28,12 +29,32 @@ pub struct Verified {
     pub confirmation: Confirmation,
     /// All claims.
     pub claims: Claims,
-    /// Until when it counts, skew included.
-    pub(super) good_until: Moment,
+    /// Until when it counts.
+    pub(super) good_until: GoodUntil,
     /// The key that signed it.
     pub(super) key: Option<Arc<VerificationKey>>,
     /// Whether Entra issued it, where a token without scopes and roles gives no right at all.
     pub(super) is_entra: bool,
+}
+
+/// Until when a token counts, skew included, by both clocks: a wall clock that is set back must not give it
+/// a longer life, nor one that was wrong when the token was verified.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct GoodUntil {
+    moment: Moment,
+    wall: Duration,
+}
+
+impl GoodUntil {
+    /// Until `wall` (since the epoch), but no longer than `at_most` from now.
+    pub(super) fn new(clock: &Clock, wall: Duration, at_most: Duration) -> Self {
+        let left = wall.saturating_sub(clock.wall()).min(at_most);
+        Self { moment: clock.now().after(left), wall }
+    }
+
+    pub(super) fn is_past(self, clock: &Clock) -> bool {
+        clock.now() >= self.moment || clock.wall() >= self.wall
+    }
 }
 
 /// On whose behalf a call is made.
@@ -43,7 +64,7 @@ pub enum CallerKind {
     Application,
     /// A person's.
     User,
-    /// Something else that the issuer names, such as a device.
+    /// Something else, or nothing that the token tells: no rule for either kind lets it pass.
     Other,
 }
 
@@ -65,6 +86,8 @@ pub enum Confirmation {
 pub(super) struct ClaimNames<'a> {
     pub(super) roles: &'a str,
     pub(super) is_entra: bool,
+    /// What a caller is whose token does not tell.
+    pub(super) assumed: CallerKind,
 }
 
 impl Verified {
@@ -72,14 +95,17 @@ impl Verified {
         issuer: &Arc<str>,
         claims: Claims,
         names: ClaimNames<'_>,
-        good_until: Moment,
+        good_until: GoodUntil,
         key: Option<Arc<VerificationKey>>,
     ) -> Result<Self, BadClaim> {
+        // Nobody here reads these two, but a wrong type is an error and not absence.
+        claims.text("sub")?;
+        claims.text("jti")?;
         let scopes = scopes(&claims, names.is_entra)?;
         let client_id = client_id(&claims)?;
         Ok(Self {
             issuer: Arc::clone(issuer),
-            kind: kind(&claims, &scopes, client_id.as_deref(), names.is_entra)?,
+            kind: kind(&claims, &scopes, names)?,
             roles: roles(&claims, names.roles)?,
             confirmation: confirmation(&claims)?,
             scopes,
@@ -91,9 +117,20 @@ impl Verified {
         })
     }
 
-    /// What it keeps in memory, about: the parsed claims take several times their text.
+    /// What it keeps in memory, about.
     pub(super) fn weight(&self) -> u64 {
-        (self.claims.size() * 4 + 512) as u64
+        let texts: usize = self.scopes.iter().chain(&self.roles).map(|text| text.len() + 24).sum();
+        (self.claims.weight() + texts + 512) as u64
+    }
+}
+
+impl fmt::Debug for Verified {
+    /// Without what it says about a person.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Verified")
+            .field("issuer", &self.issuer)
+            .field("kind", &self.kind)
+            .finish_non_exhaustive()
     }
 }
 
@@ -122,14 +159,9 @@ fn client_id(claims: &Claims) -> Result<Option<String>, BadClaim> {
     Ok(None)
 }
 
-/// `idtyp` where it is given; otherwise by the traces that each kind leaves. A token that could be an
-/// application's counts as one, so that it passes no rule for people.
-fn kind(
-    claims: &Claims,
-    scopes: &[String],
-    client_id: Option<&str>,
-    is_entra: bool,
-) -> Result<CallerKind, BadClaim> {
+/// `idtyp` where it is given; otherwise by the marks that each kind leaves. Where there are none nobody
+/// guesses: it is what the configuration says such tokens are, by default neither.
+fn kind(claims: &Claims, scopes: &[String], names: ClaimNames<'_>) -> Result<CallerKind, BadClaim> {
     match claims.text("idtyp")? {
         Some("app") => return Ok(CallerKind::Application),
         Some("user") => return Ok(CallerKind::User),
@@ -137,20 +169,42 @@ fn kind(
         None => {}
     }
     let subject = claims.text("sub")?;
-    // Keycloak: no person can take the name while the account exists.
-    let service_account = client_id.map(|id| format!("service-account-{}", id.to_lowercase()));
-    let name = claims.at("preferred_username").and_then(Value::as_str);
-    let is_application = if is_entra {
-        // Entra gives a token scopes when, and only when, a person stands behind it.
-        scopes.is_empty()
+    // Entra: an application is its own subject, and has no scopes.
+    let own_subject = subject.is_some() && subject == claims.text("oid")? && scopes.is_empty();
+    if names.is_entra {
+        return Ok(match (scopes.is_empty(), own_subject) {
+            (false, _) => CallerKind::User,
+            (true, true) => CallerKind::Application,
+            (true, false) => CallerKind::Other,
+        });
+    }
+    let ids = CLIENT_ID_CLAIMS.iter().filter_map(|claim| claims.at(claim)?.as_str());
+    let ids: Vec<&str> = ids.collect();
+    Ok(if own_subject || has_marks_of_an_application(claims, subject, &ids) {
+        CallerKind::Application
+    } else if subject.is_some() && !ids.is_empty() {
+        CallerKind::User
     } else {
-        let ids = CLIENT_ID_CLAIMS.iter().filter_map(|claim| claims.at(claim)?.as_str());
-        subject.is_none_or(|subject| ids.into_iter().any(|id| id == subject))
-            // Auth0
-            || claims.at("gty").and_then(Value::as_str) == Some("client-credentials")
-            || name.is_some_and(|name| service_account.as_deref() == Some(name))
+        names.assumed
+    })
+}
+
+fn has_marks_of_an_application(claims: &Claims, subject: Option<&str>, ids: &[&str]) -> bool {
+    let text = |name| claims.at(name).and_then(Value::as_str);
+    let has = |name: &&str| claims.members().contains_key(*name);
+    // RFC 9068 section 2.2: without a person the client is the subject. Auth0 adds a suffix.
+    let is_client = |id: &&str| {
+        subject.is_some_and(|subject| subject.strip_suffix("@clients").unwrap_or(subject) == *id)
     };
-    Ok(if is_application { CallerKind::Application } else { CallerKind::User })
+    // Keycloak: an application has no session, and its account a name that only it may have.
+    let account = text("preferred_username").and_then(|name| name.strip_prefix("service-account-"));
+    let is_service_account =
+        |id: &&str| account.is_some_and(|account| account == id.to_lowercase());
+    let sessions = ["sid", "session_state", "auth_time"];
+    ids.iter().any(is_client)
+        || text("gty") == Some("client-credentials")
+        || ["clientHost", "clientAddress"].iter().any(has)
+        || (ids.iter().any(is_service_account) && has(&"client_id") && !sessions.iter().any(has))
 }
 
 fn confirmation(claims: &Claims) -> Result<Confirmation, BadClaim> {

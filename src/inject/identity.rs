@@ -1,9 +1,10 @@
 //! Header fields that tell the upstream who is calling: ours alone.
 //!
-//! Part of `inject`. A listener's identity fields are removed from every request of that listener, in every
-//! spelling that some server reads as the same name, before those of this route are written. Where a claim
+//! Part of `inject`. The identity fields of a listener, and of every route to the same upstream, are removed
+//! from each request in every spelling that some server reads as the same name, before those of this route are written. Where a claim
 //! is absent, so is its field.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::sync::Arc;
 
@@ -14,21 +15,28 @@ use serde_json::Value;
 
 use crate::inbound::Verified;
 
+/// Names that only we may write.
+#[derive(Clone, Debug, Default)]
+pub struct OwnedNames(Arc<[String]>);
+
 /// The identity fields of a route.
 #[derive(Clone, Debug, Default)]
 pub struct IdentityHeaders {
-    /// The names that any route of the listener writes, in one spelling.
-    owned: Arc<[String]>,
+    owned: OwnedNames,
     claims: Vec<(HeaderName, String)>,
     /// A field with all claims, as base64url JSON.
     all: Option<HeaderName>,
 }
 
 impl IdentityHeaders {
-    /// None to write yet; `owned` are the listener's, each [canonical](Self::canonical).
+    /// None to write yet.
     #[must_use]
-    pub fn owning(owned: Arc<[String]>) -> Self {
+    pub fn owning(owned: OwnedNames) -> Self {
         Self { owned, ..Self::default() }
+    }
+
+    pub(super) fn owned(&self) -> &OwnedNames {
+        &self.owned
     }
 
     /// Writes all claims into `header`.
@@ -41,24 +49,8 @@ impl IdentityHeaders {
         self.claims.push((header, path.to_owned()));
     }
 
-    /// The one spelling that names are compared in: servers that turn fields into variables see `-`, `_`
-    /// and other marks alike.
-    #[must_use]
-    pub fn canonical(name: &str) -> String {
-        name.bytes().map(|b| char::from(canonical_byte(b))).collect()
-    }
-
-    /// Removes every field that could pass for one of ours.
     pub(super) fn scrub(&self, fields: &mut HeaderMap) {
-        if self.owned.is_empty() {
-            return;
-        }
-        let poses =
-            |name: &&HeaderName| self.owned.iter().any(|owned| is_same(name.as_str(), owned));
-        let posing: Vec<HeaderName> = fields.keys().filter(poses).cloned().collect();
-        for name in posing {
-            fields.remove(name);
-        }
+        self.owned.scrub(fields);
     }
 
     /// Writes what is known of the caller.
@@ -74,6 +66,40 @@ impl IdentityHeaders {
             if let Ok(value) = HeaderValue::try_from(URL_SAFE_NO_PAD.encode(json)) {
                 fields.insert(header.clone(), value);
             }
+        }
+    }
+}
+
+impl OwnedNames {
+    /// These names, in whatever spelling.
+    #[must_use]
+    pub fn new<'n>(names: impl IntoIterator<Item = &'n str>) -> Self {
+        let names: BTreeSet<_> = names.into_iter().map(Self::canonical).collect();
+        Self(names.into_iter().collect())
+    }
+
+    /// The one spelling that names are compared in: servers that turn fields into variables see `-`, `_`
+    /// and other marks alike.
+    #[must_use]
+    pub fn canonical(name: &str) -> String {
+        name.bytes().map(|b| char::from(canonical_byte(b))).collect()
+    }
+
+    /// Whether `name` is one of them, in whatever spelling.
+    #[must_use]
+    pub fn contain(&self, name: &str) -> bool {
+        self.0.iter().any(|owned| is_same(name, owned))
+    }
+
+    /// Removes every field that could pass for one of ours.
+    pub(super) fn scrub(&self, fields: &mut HeaderMap) {
+        if self.0.is_empty() {
+            return;
+        }
+        let posing: Vec<HeaderName> =
+            fields.keys().filter(|name| self.contain(name.as_str())).cloned().collect();
+        for name in posing {
+            fields.remove(name);
         }
     }
 }
@@ -147,16 +173,16 @@ mod tests {
 
     #[test]
     fn every_spelling_of_an_owned_name_is_scrubbed_and_no_other() {
-        let owned = [IdentityHeaders::canonical("X-User-Id")].into();
-        let headers = IdentityHeaders::owning(owned);
+        let owned = OwnedNames::new(["X-User-Id"]);
         let mut fields = HeaderMap::new();
         for name in ["x-user-id", "x_user_id", "x-user_id", "x.user.id", "x-user-ident", "xuser-id"]
         {
             fields.append(HeaderName::from_static(name), HeaderValue::from_static("admin"));
             fields.append(HeaderName::from_static(name), HeaderValue::from_static("root"));
         }
-        headers.scrub(&mut fields);
-        let left: Vec<_> = fields.keys().map(HeaderName::as_str).collect();
+        owned.scrub(&mut fields);
+        let mut left: Vec<_> = fields.keys().map(HeaderName::as_str).collect();
+        left.sort_unstable();
         assert_eq!(left, ["x-user-ident", "xuser-id"]);
     }
 }

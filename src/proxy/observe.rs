@@ -126,7 +126,11 @@ impl Observation {
             Caller::Unchecked { .. } => None,
             Caller::Anonymous => Some("anonymous"),
             Caller::Exempt => Some("exempt"),
-            Caller::Reported(class) => Some(class),
+            Caller::Reported(class) => {
+                let (route, request_id) = (self.route_name(), self.correlation.request_id());
+                tracing::info!(route, class, request_id, "report only: this would be refused");
+                Some(class)
+            }
             Caller::Verified(verified) => Some(match verified.kind {
                 CallerKind::Application => "application",
                 CallerKind::User => "user",
@@ -158,7 +162,7 @@ impl Observation {
             }
             ProxyError::Inbound(refusal) => {
                 let class = refusal.fault.class();
-                if refusal.fault.verdict() == Verdict::Unavailable {
+                if matches!(refusal.fault.verdict(), Verdict::Unavailable | Verdict::RefusesUs) {
                     tracing::warn!(route, reason, class, request_id, %error, "request failed");
                 } else {
                     tracing::debug!(route, reason, class, request_id, %error, "request refused");

@@ -14,6 +14,7 @@ use url::Url;
 use super::RouteSpec;
 use crate::body::Body;
 use crate::inbound::InboundSpec;
+use crate::inbound::algorithm::Algorithm;
 
 /// The metadata of one listener.
 #[derive(Clone, Debug)]
@@ -44,7 +45,7 @@ impl ResourceMetadata {
         let mut bound = false;
         for route in routes {
             let InboundSpec::Authenticated(spec) = &route.inbound else { continue };
-            issuers.extend(spec.issuers.iter().filter_map(|issuer| issuer.identifier()));
+            issuers.extend(spec.issuers.iter().flat_map(|issuer| issuer.identifiers()));
             scopes.extend(spec.rules.scopes.iter().chain(&spec.rules.any_scope).cloned());
             bound |= spec.proof.required;
         }
@@ -53,7 +54,7 @@ impl ResourceMetadata {
             "authorization_servers": issuers,
             "scopes_supported": scopes,
             "bearer_methods_supported": ["header"],
-            "dpop_signing_alg_values_supported": ["ES256", "ES384", "EdDSA", "PS256", "RS256"],
+            "dpop_signing_alg_values_supported": Algorithm::ALL.map(Algorithm::name),
             "dpop_bound_access_tokens_required": bound,
         });
         self.document = Bytes::from(document.to_string());

@@ -122,6 +122,8 @@ pub struct InboundSeries {
     pub issuer_keys_age: IntGaugeVec,
     /// `vicar_introspections_total{issuer,outcome}`.
     pub introspections: IntCounterVec,
+    /// `vicar_reports_total{route,outcome}`.
+    pub reports: IntCounterVec,
 }
 
 impl InboundSeries {
@@ -162,6 +164,12 @@ impl InboundSeries {
                 "vicar_introspections_total",
                 "Questions to issuers: active, inactive, refused or unavailable.",
                 &["issuer", "outcome"],
+            )?,
+            reports: counter(
+                registry,
+                "vicar_reports_total",
+                "Requests forwarded by report_only, by what was wrong.",
+                &["route", "outcome"],
             )?,
         })
     }

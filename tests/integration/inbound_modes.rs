@@ -179,12 +179,12 @@ async fn claims_become_headers_that_nobody_else_can_write() {
             upstream.url()
         )
     };
-    let headers = ", authenticate: { issuers: [i], claims_to_headers: { X-User-Id: sub, X-Roles: \
+    let headers_yaml = ", authenticate: { issuers: [i], claims_to_headers: { X-User-Id: sub, X-Roles: \
                    roles, X-Email: email }, claims_header: X-Claims }";
     let vicar = Vicar::start(&format!(
         "{}routes:\n{}{}",
         issuer_yaml(&authority, ""),
-        route("api", headers),
+        route("api", headers_yaml),
         route("other", "")
     ));
     let claims = claims_with(&json!({ "roles": ["a,b", "c"], "name": "Zo\u{eb}\r\nX-Admin: 1" }));
@@ -208,6 +208,17 @@ async fn claims_become_headers_that_nobody_else_can_write() {
     for name in ["x-user-id", "x_user_id", "x-roles", "x-email", "x-claims"] {
         assert!(seen.values(name).is_empty(), "{name}");
     }
+    // Nor through another listener that leads to the same upstream.
+    let listeners = "listeners:\n  m: { address: '127.0.0.1:0' }\n";
+    let side = route("side", "").replace("listener: l", "listener: m");
+    let beside = Vicar::start(&format!(
+        "{}routes:\n{}{side}",
+        issuer_yaml(&authority, "").replace("listeners:\n", listeners),
+        route("api", headers_yaml),
+    ));
+    get(&beside.listener("m"), "/side", forged).await;
+    assert!(upstream.last().values("x-user-id").is_empty());
+    assert!(upstream.last().values("x_user_id").is_empty());
     // And in trailers.
     let chunked = format!(
         "POST /api HTTP/1.1\r\nhost: h\r\n{}transfer-encoding: chunked\r\ntrailer: x-user-id, x_roles, x-sum\r\n\

@@ -121,11 +121,32 @@ impl Holder {
     }
 }
 
+fn with_match(authority: &Authority, matches: &str, rules: &str, upstream: &str) -> Vicar {
+    Vicar::start(&format!(
+        "{}routes:\n  - {{ name: r, listener: l, match: {{ {matches} }}, token: strip, authenticate: {{ \
+         issuers: [i] {rules} }}, upstream: '{upstream}' }}\n",
+        issuer_yaml(authority, "")
+    ))
+}
+
+#[tokio::test]
+async fn a_proof_counts_only_where_its_address_is_known() {
+    let (authority, upstream, key) =
+        (Authority::start().await, Upstream::start().await, Key::new("k"));
+    publish(&authority, &[&key]);
+    let holder = Holder::new(&key);
+    for (matches, status) in [("host: h", 200), ("host: '*.h'", 404), ("path: /", 401)] {
+        let vicar = with_match(&authority, matches, "", upstream.url());
+        let reply = holder.call(&vicar, &holder.proof(&json!({}))).await;
+        assert_eq!(reply.status, status, "{matches}");
+    }
+}
+
 async fn dpop_parties(rules: &str) -> (Vicar, Holder, Key, Authority, Upstream) {
     let (authority, upstream, key) =
         (Authority::start().await, Upstream::start().await, Key::new("k"));
     publish(&authority, &[&key]);
-    let vicar = vicar(&authority, "", rules, upstream.url());
+    let vicar = with_match(&authority, "host: h", rules, upstream.url());
     let holder = Holder::new(&key);
     (vicar, holder, key, authority, upstream)
 }

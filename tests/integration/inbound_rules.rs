@@ -101,23 +101,64 @@ async fn who_is_an_application_is_told_by_the_traces_each_server_leaves() {
     let (authority, upstream, key) =
         (Authority::start().await, Upstream::start().await, Key::new("k"));
     publish(&authority, &[&key]);
-    let vicar = vicar(&authority, "", ", callers: applications", upstream.url());
-    for (claims, is_application) in [
-        (json!({ "azp": "app-1", "sub": "user-1" }), false),
-        (json!({ "azp": null, "sub": "user-1" }), false),
-        (json!({ "azp": null, "client_id": "app-1", "sub": "app-1" }), true),
-        (json!({ "azp": null, "cid": "app-1", "sub": "app-1" }), true),
-        (json!({ "sub": null }), true),
-        (json!({ "sub": "app-1@clients", "gty": "client-credentials" }), true),
-        (json!({ "sub": "4f", "preferred_username": "service-account-app-1" }), true),
-        (json!({ "sub": "4f", "preferred_username": "service-account-other" }), false),
-        (json!({ "sub": "4f", "preferred_username": "ann" }), false),
-        (json!({ "sub": "app-1", "idtyp": "user" }), false),
-        (json!({ "sub": "user-1", "idtyp": "app" }), true),
+    let (application, user, neither) = ([200, 403], [403, 200], [403, 403]);
+    let without = vicar_of(&authority, &upstream, "");
+    let assuming = vicar_of(&authority, &upstream, ", assume: users");
+    for (claims, expected) in [
+        (json!({ "idtyp": "app", "sub": "user-1" }), application),
+        (json!({ "idtyp": "user", "sub": "app-1" }), user),
+        (json!({ "idtyp": "device" }), neither),
+        // RFC 9068, and Okta's and Auth0's ways.
+        (json!({ "azp": "app-1", "sub": "user-1" }), user),
+        (json!({ "azp": null, "client_id": "app-1", "sub": "app-1" }), application),
+        (json!({ "azp": null, "cid": "app-1", "sub": "app-1" }), application),
+        (json!({ "azp": null, "client_id": "app-1", "sub": "app-1@clients" }), application),
+        (json!({ "sub": "x", "gty": "client-credentials" }), application),
+        // Keycloak: an application has no session; a person may have taken any other name.
+        (json!({ "sub": "4f", "clientHost": "10.0.0.1" }), application),
+        (
+            json!({ "sub": "4f", "client_id": "app-1", "preferred_username": "service-account-app-1" }),
+            application,
+        ),
+        (json!({ "sub": "4f", "preferred_username": "service-account-app-1" }), user),
+        (
+            json!({ "sub": "4f", "client_id": "app-1", "sid": "1", "preferred_username": "service-account-app-1" }),
+            user,
+        ),
+        (
+            json!({ "sub": "4f", "client_id": "app-1", "preferred_username": "service-account-other" }),
+            user,
+        ),
+        // An application of Entra, whatever checks its token.
+        (json!({ "sub": "4f", "oid": "4f", "roles": ["Orders.All"] }), application),
+        // Nothing that tells.
+        (json!({ "azp": null, "sub": "batch", "scope": "Orders.Read" }), neither),
+        (json!({ "sub": null, "sid": "1" }), neither),
+        (json!({ "sub": null }), neither),
     ] {
-        let reply = get(&vicar.address(), "/", &bearer(&key.token(&claims_with(&claims)))).await;
-        assert_eq!(reply.status == 200, is_application, "{claims} {}", reply.body);
+        let token = bearer(&key.token(&claims_with(&claims)));
+        for (at, path) in ["/applications", "/people"].into_iter().enumerate() {
+            let reply = get(&without.address(), path, &token).await;
+            assert_eq!(reply.status, expected[at], "{claims} {path}");
+            let assumed =
+                if expected == neither && claims["idtyp"].is_null() { user } else { expected };
+            let reply = get(&assuming.address(), path, &token).await;
+            assert_eq!(reply.status, assumed[at], "{claims} {path}, people assumed");
+        }
     }
+}
+
+/// A route for applications and one for people.
+fn vicar_of(authority: &Authority, upstream: &Upstream, issuer: &str) -> Vicar {
+    let route = |name: &str, callers: &str| {
+        format!(
+            "  - {{ name: {name}, listener: l, match: {{ path: /{name} }}, token: strip, \
+             authenticate: {{ issuers: [i], callers: {callers} }}, upstream: '{}' }}\n",
+            upstream.url()
+        )
+    };
+    let routes = [route("applications", "applications"), route("people", "users")].concat();
+    Vicar::start(&format!("{}routes:\n{routes}", issuer_yaml(authority, issuer)))
 }
 
 #[tokio::test]
@@ -234,6 +275,8 @@ async fn rs11_an_entra_token_without_scope_and_role_gives_no_right() {
     for (rules, bare_status, role_status) in [
         ("", 403, 200),
         (", client_ids: [app-1]", 200, 200),
+        (", claims: { azp: app-1 }", 200, 200),
+        (&format!(", claims: {{ tid: {TENANT} }}"), 403, 200),
         (", callers: users", 403, 403),
         (", app_roles: [Orders.All]", 403, 200),
         (", scopes: [Orders.All]", 403, 403),
@@ -244,6 +287,45 @@ async fn rs11_an_entra_token_without_scope_and_role_gives_no_right() {
             upstream.url()
         ));
         for (claims, status) in [(&bare, bare_status), (&with_role, role_status)] {
+            let reply = get(&vicar.address(), "/", &bearer(&key.token(claims))).await;
+            assert_eq!(reply.status, status, "{rules} {claims}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn rs10_an_entra_id_token_is_no_access_token() {
+    let (authority, upstream) = (Authority::start().await, Upstream::start().await);
+    let key = Key::rsa("k");
+    entra(&authority, &key);
+    let url = authority.url();
+    let yaml = issuer_yaml(&authority, "");
+    let at = yaml.find("jwks: {").expect("the issuer");
+    let yaml = format!(
+        "{}entra: {{ tenant: {TENANT}, instance: '{url}' }}, audiences: ['app-1'] }}\n",
+        &yaml[..at]
+    );
+    // The application's own id is the audience of both when it calls its own API.
+    let id_token = json!({
+        "iss": format!("{url}/{TENANT}/v2.0"), "tid": TENANT, "aud": "app-1", "exp": now() + 600,
+        "sub": "s", "oid": "o", "preferred_username": "ann", "roles": ["Orders.All"],
+    });
+    let of_user = with(id_token.clone(), "azp", json!("app-1"));
+    let of_application = with(of_user.clone(), "oid", json!("s"));
+    for (rules, statuses) in [
+        ("", [401, 401, 200, 200]),
+        (", app_roles: [Orders.All]", [401, 401, 403, 200]),
+        (", callers: applications", [401, 401, 403, 200]),
+        (", roles: [Orders.All]", [401, 401, 403, 403]),
+    ] {
+        let vicar = Vicar::start(&format!(
+            "{yaml}routes:\n  - {{ name: r, listener: l, token: strip, authenticate: {{ issuers: [i] \
+             {rules} }}, upstream: '{}' }}\n",
+            upstream.url()
+        ));
+        let signed_in = with(of_user.clone(), "nonce", json!("n"));
+        let tokens = [&id_token, &signed_in, &of_user, &of_application];
+        for (claims, status) in tokens.into_iter().zip(statuses) {
             let reply = get(&vicar.address(), "/", &bearer(&key.token(claims))).await;
             assert_eq!(reply.status, status, "{rules} {claims}");
         }

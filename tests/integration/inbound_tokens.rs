@@ -377,6 +377,8 @@ async fn rs09_registered_claims_have_their_type_and_value() {
         (json!({ "iat": t - 10 }), true),
         (json!({ "iat": "now" }), false),
         (json!({ "sub": 5 }), false),
+        (json!({ "sub": 5, "idtyp": "user" }), false),
+        (json!({ "jti": 5 }), false),
         (json!({ "azp": ["a"] }), false),
         (json!({ "scope": { "a": 1 } }), false),
         (json!({ "roles": "admin" }), true),

@@ -19,9 +19,10 @@ fn vicar(
     upstream: &Upstream,
 ) -> Vicar {
     let (introspect, url) = (format!("{}/introspect", asked.url()), upstream.url());
+    let any = settings.is_empty();
     Vicar::start(&format!(
         "{}  o: {{ introspection: {{ client: c, endpoint: '{introspect}', issuer: 'https://o.test', \
-         cache: 30s, negative_cache: 5s }} {settings} }}\nclients:\n  c: {{ authority: {{ \
+         cache: 30s, negative_cache: 5s, danger_any_audience: {any} }} {settings} }}\nclients:\n  c: {{ authority: {{ \
          token_endpoint: '{}/token' }}, client_id: me, credential: {{ client_secret_basic: {{ \
          danger_inline: s3cret }} }}, warm_up: false }}\nroutes:\n  - {{ name: r, listener: l, token: \
          passthrough, authenticate: {{ issuers: [i, o] {rules} }}, upstream: '{url}' }}\n",
@@ -113,6 +114,9 @@ async fn the_answer_is_held_against_rules_issuer_audience_and_kind() {
         (json!({ "aud": "api", "exp": now() - 100 }), (401, "token_expired".to_owned())),
         (json!({ "aud": "api", "exp": "soon" }), invalid()),
         (json!({ "aud": "api", "nbf": now() + 100, "exp": now() + 200 }), invalid()),
+        (json!({ "aud": "api", "nbf": now() + 100 }), invalid()),
+        (json!({ "aud": "api", "nbf": "soon" }), invalid()),
+        (json!({ "aud": "api", "iat": "soon" }), invalid()),
         (json!({ "aud": "api", "token_type": "refresh_token" }), invalid()),
         (json!({ "aud": "api", "typ": "Refresh" }), invalid()),
         (json!({ "aud": "api", "scope": "b" }), scope.clone()),
@@ -129,38 +133,76 @@ async fn the_answer_is_held_against_rules_issuer_audience_and_kind() {
     }
 }
 
+/// Answers that say nothing about a token, and what the caller is told.
+fn useless() -> Vec<(Answer, u16, &'static str)> {
+    vec![
+        (Answer::json(500, "{}"), 503, "issuer_unavailable"),
+        (Answer::json(200, "<html>"), 503, "issuer_unavailable"),
+        (Answer::json(200, r#"{"active":1}"#), 503, "issuer_unavailable"),
+        (
+            Answer::json(302, "").header("location", "http://127.0.0.1:9/"),
+            503,
+            "issuer_unavailable",
+        ),
+        (Answer::json(400, "{}"), 503, "issuer_unavailable"),
+        (Answer::json(429, "{}").header("retry-after", "3600"), 503, "issuer_unavailable"),
+        (Answer::json(401, "{}"), 502, "issuer_refused_client"),
+    ]
+}
+
 #[tokio::test]
 async fn when_nobody_can_say_the_answer_is_503_and_what_is_known_goes_on() {
     let (signed, asked, upstream) = parties().await;
     let vicar = vicar(&signed, &asked, "", "", &upstream);
     asked.always(Some(active(&json!({}))));
     assert_eq!(show(&vicar, "known").await, ok());
-    for (answer, expected) in [
-        (Answer::json(500, "{}"), (503, "issuer_unavailable")),
-        (Answer::json(200, "<html>"), (503, "issuer_unavailable")),
-        (Answer::json(200, r#"{"active":1}"#), (503, "issuer_unavailable")),
-        (
-            Answer::json(302, "").header("location", "http://127.0.0.1:9/"),
-            (503, "issuer_unavailable"),
-        ),
-        (Answer::json(429, "{}").header("retry-after", "7"), (503, "issuer_unavailable")),
-        (Answer::json(401, "{}"), (502, "issuer_refused_client")),
-    ] {
+    for (number, (answer, status, reason)) in useless().into_iter().enumerate() {
         asked.always(Some(answer));
-        let (status, reason) = show(&vicar, "new").await;
-        assert_eq!((status, reason.as_str()), expected);
+        for token in 0..3 {
+            let told = show(&vicar, &format!("new-{number}-{token}")).await;
+            assert_eq!(told, (status, reason.to_owned()));
+        }
         let before = asked.count();
-        assert_eq!(show(&vicar, "newer").await.0, expected.0, "remembered");
-        assert_eq!(asked.count(), before, "and not asked again at once");
+        assert_eq!(show(&vicar, "newer").await, (status, reason.to_owned()), "three in a row");
+        assert_eq!(asked.count(), before, "so it is left alone for a while");
+        let page = get(&vicar.admin(), "/status", "").await.json();
+        assert_eq!(page["issuers"][1], json!({ "issuer": "o", "failure": reason }));
         assert_eq!(show(&vicar, "known").await, ok());
-        vicar.clock.advance(Duration::from_secs(15));
+        vicar.clock.advance(Duration::from_secs(31));
         asked.always(Some(active(&json!({}))));
         assert_eq!(show(&vicar, "known").await, ok());
     }
+    asked.always(Some(Answer::json(500, "{}")));
+    for token in 0..5 {
+        show(&vicar, &format!("last-{token}")).await;
+    }
+    asked.always(Some(active(&json!({}))));
     let returned = Instant::now();
     while show(&vicar, "new").await != ok() {
         assert!(returned.elapsed() < Duration::from_secs(2), "back within two seconds");
         tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+#[tokio::test]
+async fn one_callers_token_costs_no_other_caller_an_answer() {
+    let (signed, asked, upstream) = parties().await;
+    let vicar = vicar(&signed, &asked, "", "", &upstream);
+    for (number, (answer, ..)) in useless().into_iter().enumerate() {
+        asked.always(Some(active(&json!({}))));
+        assert_eq!(show(&vicar, &format!("mine-{number}")).await, ok());
+        asked.always(Some(answer));
+        let poison = format!("poison-{number}");
+        assert_ne!(show(&vicar, &poison).await, ok());
+        let before = asked.count();
+        assert_ne!(show(&vicar, &poison).await, ok());
+        assert_eq!(asked.count(), before, "it is remembered with its token");
+        asked.always(Some(active(&json!({}))));
+        assert_eq!(show(&vicar, &format!("other-{number}")).await, ok());
+    }
+    for error in ["unsupported_token_type", "invalid_token"] {
+        asked.always(Some(Answer::json(400, &format!(r#"{{"error":"{error}"}}"#))));
+        assert_eq!(show(&vicar, error).await, invalid());
     }
 }
 

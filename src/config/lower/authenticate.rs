@@ -10,13 +10,13 @@ use super::Lowering;
 use crate::clock::Clock;
 use crate::config::check::suggestion;
 use crate::config::schema::{
-    AuthenticateModeYaml, AuthenticateYaml, CallersYaml, ExistingYaml, InjectYaml, OneOrManyYaml,
-    RouteYaml,
+    AuthenticateModeYaml, AuthenticateYaml, CallersYaml, ExistingYaml, InjectYaml, MatchYaml,
+    OneOrManyYaml, ProofYaml, ReportOnlyYaml, RouteYaml,
 };
 use crate::inbound::{
-    AuthenticationSpec, Callers, Challenges, IssuerKind, IssuerSpec, ProofPolicy, Rules,
+    AuthenticationSpec, Callers, Challenges, IssuerKind, IssuerSpec, Origin, ProofPolicy, Rules,
 };
-use crate::inject::{IdentityHeaders, Injector};
+use crate::inject::{IdentityHeaders, Injector, OwnedNames};
 use crate::proxy::ResourceMetadata;
 use crate::route::PathMatch;
 
@@ -26,6 +26,7 @@ impl Lowering<'_> {
         &mut self,
         yaml: AuthenticateYaml,
         inject: &InjectYaml,
+        matches: &MatchYaml,
         resource: Option<&ResourceMetadata>,
         path: &str,
     ) -> Option<Arc<AuthenticationSpec>> {
@@ -36,37 +37,21 @@ impl Lowering<'_> {
             let route = path.trim_end_matches(".authenticate");
             self.problem(&format!("{route}.inject.existing"), what, "leave `existing` out");
         }
-        let mut exempt_paths = Vec::new();
-        for (at, exempt) in yaml.bypass.paths.iter().enumerate() {
-            let parsed = if exempt.ends_with('/') {
-                PathMatch::prefix(exempt)
-            } else {
-                PathMatch::exact(exempt)
-            };
-            exempt_paths.extend(self.accept(&format!("{path}.bypass.paths[{at}]"), parsed, ""));
-        }
-        let report_only_until = yaml.report_only.as_ref().map(|report| report.until.end());
-        if report_only_until.is_some_and(|until| until > Clock::system().wall() + MAX_REPORT_ONLY) {
-            let until_path = format!("{path}.report_only.until");
-            let hint = "report_only is a rehearsal; name the day it ends";
-            self.problem(&until_path, "more than 180 days ahead", hint);
-        }
-        if yaml.proof.max_age.0 > MAX_PROOF_AGE {
-            self.problem(
-                &format!("{path}.proof.max_age"),
-                "more than 5m",
-                "each proof is for one request",
-            );
-        }
-        let (required, max_age, nonce) =
-            (yaml.proof.required, yaml.proof.max_age.0, yaml.proof.nonce);
+        let exempt_paths = self.exempt_paths(&yaml.bypass.paths, matches, path);
+        let report_only_until = self.report_only(yaml.report_only.as_ref(), path);
+        let origin = match (resource, matches.host.as_deref()) {
+            (Some(resource), _) => Origin::Public(resource.origin().to_owned()),
+            (None, Some(host)) if !host.starts_with('*') => Origin::Matched,
+            (None, _) => Origin::Unknown,
+        };
+        let proof = self.proof(&yaml.proof, &origin, &format!("{path}.proof"));
         let optional = matches!(yaml.mode, AuthenticateModeYaml::Optional);
         let exempt_preflight = yaml.bypass.preflight;
         let rules = rules(yaml);
         let challenges = Challenges {
             resource_metadata: resource.map(|resource| resource.url().to_owned()),
             scope: rules.scope(),
-            proof_required: required,
+            proof_required: proof.required,
         };
         Some(Arc::new(AuthenticationSpec {
             issuers: issuers?,
@@ -75,10 +60,57 @@ impl Lowering<'_> {
             exempt_paths,
             exempt_preflight,
             report_only_until,
-            proof: ProofPolicy { required, max_age, nonce },
-            origin: resource.map(|resource| resource.origin().to_owned()),
+            proof,
+            origin,
             challenges,
         }))
+    }
+
+    /// Until when refusals are only reported.
+    fn report_only(&mut self, yaml: Option<&ReportOnlyYaml>, path: &str) -> Option<Duration> {
+        let until = yaml?.until.end();
+        if until > Clock::system().wall() + MAX_REPORT_ONLY {
+            let hint = "report_only is a rehearsal; name the day it ends";
+            self.problem(&format!("{path}.report_only.until"), "more than 180 days ahead", hint);
+        }
+        Some(until)
+    }
+
+    fn proof(&mut self, yaml: &ProofYaml, origin: &Origin, path: &str) -> ProofPolicy {
+        if yaml.max_age.0 > MAX_PROOF_AGE {
+            let hint = "each proof is for one request";
+            self.problem(&format!("{path}.max_age"), "more than 5m", hint);
+        }
+        if yaml.nonce && *origin == Origin::Unknown {
+            let hint = "set the listener's `resource`, or `match.host` without a wildcard";
+            self.problem(&format!("{path}.nonce"), "nothing says what a proof must be for", hint);
+        }
+        ProofPolicy { required: yaml.required, max_age: yaml.max_age.0, nonce: yaml.nonce }
+    }
+
+    fn exempt_paths(
+        &mut self,
+        paths: &[String],
+        matches: &MatchYaml,
+        path: &str,
+    ) -> Vec<PathMatch> {
+        let mut exempt_paths = Vec::new();
+        let within = matches.path.as_deref().unwrap_or_default().trim_end_matches('/');
+        for (at, exempt) in paths.iter().enumerate() {
+            let path = format!("{path}.bypass.paths[{at}]");
+            let is_prefix = exempt.ends_with('/');
+            let parsed =
+                if is_prefix { PathMatch::prefix(exempt) } else { PathMatch::exact(exempt) };
+            let Some(parsed) = self.accept(&path, parsed, "") else { continue };
+            if exempt.trim_end_matches('/') == within && is_prefix {
+                let what = "it exempts the whole route";
+                self.problem(&path, what, "leave `authenticate` out if that is what you want");
+            } else if !exempt.starts_with(within) || matches.path_exact.is_some() {
+                self.problem(&path, "this route never sees it", "it must be below `match.path`");
+            }
+            exempt_paths.push(parsed);
+        }
+        exempt_paths
     }
 
     fn named_issuers(&mut self, names: &[String], path: &str) -> Option<Vec<Arc<IssuerSpec>>> {
@@ -123,12 +155,27 @@ impl Lowering<'_> {
             ("client_ids", &yaml.client_ids, false),
         ];
         for (key, list, is_scope) in lists {
+            let list_path = format!("{path}.{key}");
+            if list.is_empty() && self.is_written(&list_path) {
+                self.problem(
+                    &list_path,
+                    "an empty list",
+                    "it would let everybody pass; leave it out",
+                );
+            }
             for (at, text) in list.iter().enumerate() {
                 if text.is_empty() || (is_scope && !super::routes::is_scope(text)) {
                     let what = "empty, or with a character that it may not have";
                     let hint = "an entry of the list for each, without spaces in a scope";
                     self.problem(&format!("{path}.{key}[{at}]"), what, hint);
                 }
+            }
+        }
+        for (claim, values) in &yaml.claims {
+            let none = matches!(values, OneOrManyYaml::Many(values) if values.is_empty());
+            if claim.is_empty() || none {
+                let what = "a claim without a name, or without a value that it may have";
+                self.problem(&format!("{path}.claims.{claim}"), what, "for example tid: ID");
             }
         }
         let users = [&yaml.scopes, &yaml.any_scope, &yaml.roles, &yaml.any_role];
@@ -179,24 +226,27 @@ impl Lowering<'_> {
     ) -> Option<HeaderName> {
         let header = HeaderName::try_from(name).map_err(|_| "not a header name");
         let header = self.accept(path, header, "for example X-User-Id")?;
-        let taken = Injector::may_not_write(&header) || RESERVED.contains(&header.as_str());
-        if taken || header.as_str().starts_with("x-forwarded-") {
+        let canonical = OwnedNames::canonical(header.as_str());
+        let plain = HeaderName::try_from(canonical.as_str()).ok();
+        let taken = plain.as_ref().is_none_or(Injector::may_not_write)
+            || RESERVED.contains(&canonical.as_str());
+        if taken || canonical.starts_with("x-forwarded-") {
             self.problem(path, format!("`{header}` has a meaning of its own"), "choose an X- name");
             return None;
         }
-        if !names.insert(IdentityHeaders::canonical(header.as_str())) {
+        if !names.insert(canonical) {
             self.problem(path, "two spellings of one name", "upstreams may read them as one");
         }
         Some(header)
     }
 }
 
-/// Every header that tells an identity on one of these routes, in the spelling all are compared in.
-pub(super) fn owned_names(routes: &[&RouteYaml]) -> Vec<String> {
-    let routes = routes.iter().filter_map(|route| route.authenticate.as_ref());
-    let names = routes.flat_map(|a| a.claims_to_headers.keys().chain(&a.claims_header));
-    let names: HashSet<_> = names.map(|name| IdentityHeaders::canonical(name)).collect();
-    names.into_iter().collect()
+/// The headers that tell an identity on this route.
+pub(super) fn identity_names(route: &RouteYaml) -> impl Iterator<Item = &str> {
+    let authenticate = route.authenticate.iter();
+    authenticate
+        .flat_map(|a| a.claims_to_headers.keys().chain(&a.claims_header))
+        .map(String::as_str)
 }
 
 fn rules(yaml: AuthenticateYaml) -> Rules {

@@ -104,7 +104,7 @@ impl Lowering<'_> {
         if !tls::is_https_or_loopback(&url) {
             self.problem(path, "must be https", "http is for loopback addresses only");
         } else if url.password().is_some() || !url.username().is_empty() {
-            self.problem(path, "must not hold a user name or password", "use `credential`");
+            self.problem(path, "must not hold a user name or password", "take them out");
         } else if !plain {
             self.problem(path, "must not have a query or fragment", "");
         } else {

@@ -1,27 +1,28 @@
 //! `issuers:` into [`IssuerSpec`]s.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use url::Url;
 
 use super::Lowering;
-use super::clients::cloud_host;
-use crate::authority::{AuthorityHttp, ExpectedIssuer, Metadata};
+use crate::authority::{AuthorityHttp, Metadata};
 use crate::config::schema::{
-    AlgorithmYaml, CloudYaml, EntraIssuerYaml, IntrospectionYaml, IssuerYaml, JwksYaml, KeysYaml,
-    ProfileYaml, TenantsYaml,
+    AlgorithmYaml, AssumeYaml, IntrospectionYaml, IssuerYaml, JwksYaml, KeysYaml, ProfileYaml,
 };
 use crate::inbound::algorithm::Algorithm;
+use crate::inbound::key_set::KeySet;
 use crate::inbound::{
-    EntraIssuers, IntrospectionSpec, IssuerIdentity, IssuerKind, IssuerSpec, JwtSpec, KeyLocation,
-    KeySource, Profile, Tenants, is_tenant_id,
+    CallerKind, IntrospectionSpec, IssuerIdentity, IssuerKind, IssuerSpec, JwtSpec, KeyLocation,
+    KeySource, Profile,
 };
+use crate::route::HostMatch;
 use crate::tls;
 
 /// What is checked for one kind of issuer: who it is, where its keys are, where its roles are.
-type Kind = (IssuerIdentity, KeyLocation, &'static str);
+pub(super) type Kind = (IssuerIdentity, KeyLocation, &'static str);
 
 impl Lowering<'_> {
     /// Lowers every issuer; those with problems are left out.
@@ -42,9 +43,22 @@ impl Lowering<'_> {
         if let Some(at) = audiences.iter().position(String::is_empty) {
             self.problem(&format!("{path}.audiences[{at}]"), "an empty audience", "take it out");
         }
+        let (assumed, warm_up) = (assumed(yaml.assume), yaml.warm_up);
+        if yaml.roles_claim.as_ref().is_some_and(String::is_empty) {
+            self.problem(&format!("{path}.roles_claim"), "an empty claim", "leave it out");
+        }
         let (kind, roles) = if let Some(introspection) = &yaml.introspection {
             self.one_kind(&yaml, path)?;
             self.nothing_about_keys(path);
+            if !audiences.is_empty() && introspection.danger_any_audience {
+                let any = format!("{path}.introspection.danger_any_audience");
+                self.problem(&any, "there are `audiences`", "take one of the two out");
+            }
+            if audiences.is_empty() && !introspection.danger_any_audience {
+                let hint =
+                    "or `danger_any_audience: true`, if the issuer says yes for your tokens only";
+                self.problem(path, "`audiences` is missing", hint);
+            }
             let introspection = self.introspection(introspection, &format!("{path}.introspection"));
             (IssuerKind::Introspection(introspection?), "roles")
         } else {
@@ -56,7 +70,8 @@ impl Lowering<'_> {
             (IssuerKind::Jwt(jwt), roles)
         };
         let roles_claim = yaml.roles_claim.unwrap_or_else(|| roles.to_owned());
-        Some(IssuerSpec { name: Arc::from(name), audiences, skew, roles_claim, kind })
+        let name = Arc::from(name);
+        Some(IssuerSpec { name, audiences, skew, roles_claim, assumed, warm_up, kind })
     }
 
     fn jwt(&mut self, yaml: &IssuerYaml, path: &str) -> Option<(JwtSpec, &'static str)> {
@@ -68,15 +83,22 @@ impl Lowering<'_> {
         } else if let Some(oidc) = &yaml.oidc {
             self.discovered(&oidc.issuer, "roles", http, &format!("{path}.oidc.issuer"))?
         } else if let Some(keycloak) = &yaml.keycloak {
-            let (url, realm) = (keycloak.url.trim_end_matches('/'), &keycloak.realm);
-            let issuer = format!("{url}/realms/{realm}");
-            self.discovered(&issuer, "realm_access.roles", http, &format!("{path}.keycloak"))?
+            let path = format!("{path}.keycloak");
+            self.path_segment(&keycloak.realm, &format!("{path}.realm"))?;
+            let issuer =
+                format!("{}/realms/{}", keycloak.url.trim_end_matches('/'), keycloak.realm);
+            self.discovered(&issuer, "realm_access.roles", http, &format!("{path}.url"))?
         } else if let Some(okta) = &yaml.okta {
+            let path = format!("{path}.okta");
+            self.host_name(&okta.domain, &format!("{path}.domain"))?;
+            self.path_segment(&okta.server, &format!("{path}.server"))?;
             let issuer = format!("https://{}/oauth2/{}", okta.domain, okta.server);
-            self.discovered(&issuer, "roles", http, &format!("{path}.okta"))?
+            self.discovered(&issuer, "roles", http, &path)?
         } else if let Some(auth0) = &yaml.auth0 {
+            let path = format!("{path}.auth0");
+            self.host_name(&auth0.domain, &format!("{path}.domain"))?;
             let issuer = format!("https://{}/", auth0.domain);
-            self.discovered(&issuer, "permissions", http, &format!("{path}.auth0"))?
+            self.discovered(&issuer, "permissions", http, &path)?
         } else {
             self.jwks(yaml.jwks.as_ref()?, http, &format!("{path}.jwks"))?
         };
@@ -140,6 +162,26 @@ impl Lowering<'_> {
         self.accept(path, http, "")
     }
 
+    /// A host alone, as presets put it into an address.
+    fn host_name(&mut self, text: &str, path: &str) -> Option<()> {
+        let parsed = match HostMatch::parse(text) {
+            Ok(HostMatch::Exact(_, None)) => Ok(()),
+            _ => Err(format!("`{text}` is not a host")),
+        };
+        self.accept(path, parsed, "the host alone, for example acme.okta.com")
+    }
+
+    /// One segment of a path, as presets put it into an address.
+    fn path_segment(&mut self, text: &str, path: &str) -> Option<()> {
+        let valid = |b: u8| b.is_ascii_alphanumeric() || b"-._~%".contains(&b);
+        if text.is_empty() || [".", ".."].contains(&text) || !text.bytes().all(valid) {
+            let what = format!("`{text}` is not one segment of a path");
+            self.problem(path, what, "write blanks and marks percent-encoded, as the issuer does");
+            return None;
+        }
+        Some(())
+    }
+
     fn discovered(
         &mut self,
         issuer: &str,
@@ -147,7 +189,12 @@ impl Lowering<'_> {
         http: AuthorityHttp,
         path: &str,
     ) -> Option<Kind> {
-        self.secure_url(issuer, path)?;
+        let url = self.secure_url(issuer, path)?;
+        if ENTRA_HOSTS.iter().any(|host| url.host_str() == Some(host)) {
+            let hint = "write `entra: { tenant: … }`, which checks tenants and tells people from applications";
+            self.problem(path, "Entra's tokens need Entra's checks", hint);
+            return None;
+        }
         let identity = IssuerIdentity::Exactly(issuer.to_owned());
         Some((
             identity,
@@ -166,7 +213,12 @@ impl Lowering<'_> {
         }
         let location = match (&yaml.uri, &yaml.file) {
             (Some(uri), None) => KeyLocation::Uri(self.key_url(uri, &format!("{path}.uri"))?, http),
-            (None, Some(file)) => KeyLocation::File(file.into()),
+            (None, Some(file)) => {
+                let read = KeySet::read_file(Path::new(file), &Algorithm::ALL).map(drop);
+                let hint = "it must exist, and hold {\"keys\": […]} with public keys";
+                self.accept(&format!("{path}.file"), read, hint)?;
+                KeyLocation::File(file.into())
+            }
             _ => {
                 let hint = "uri: https://… is fetched again and again, file: PATH read again";
                 self.problem(path, "expected exactly one of uri and file", hint);
@@ -179,10 +231,13 @@ impl Lowering<'_> {
     /// Unlike a secret's destination, a key set's address may have a query (Entra's custom keys).
     fn key_url(&mut self, text: &str, path: &str) -> Option<Url> {
         let url = self.accept(path, Url::parse(text), "expected https://…")?;
-        if tls::is_https_or_loopback(&url) {
+        if !tls::is_https_or_loopback(&url) {
+            self.problem(path, "must be https", "http is for loopback addresses only");
+        } else if url.password().is_some() || !url.username().is_empty() {
+            self.problem(path, "must not hold a user name or password", "key sets are public");
+        } else {
             return Some(url);
         }
-        self.problem(path, "must be https", "http is for loopback addresses only");
         None
     }
 
@@ -237,88 +292,13 @@ impl Lowering<'_> {
             negative_cache: yaml.negative_cache.0,
         })
     }
+}
 
-    fn entra_issuer(
-        &mut self,
-        yaml: &EntraIssuerYaml,
-        http: AuthorityHttp,
-        path: &str,
-    ) -> Option<Kind> {
-        let instance = self.entra_instance(yaml.instance.as_deref(), yaml.cloud, path)?;
-        let (tenants, segment) = match (&yaml.tenant, &yaml.tenants) {
-            (Some(tenant), None) => self.one_tenant(tenant, &format!("{path}.tenant"))?,
-            (None, Some(tenants)) => {
-                (self.several_tenants(tenants, &format!("{path}.tenants")), "common".to_owned())
-            }
-            _ => {
-                let hint = "tenant: ID, tenants: [ID, …], or tenants: any";
-                self.problem(path, "expected exactly one of tenant and tenants", hint);
-                return None;
-            }
-        };
-        let v2_base = instance.to_string();
-        let v1_base = match (&yaml.instance, yaml.cloud) {
-            (Some(_), _) => v2_base.clone(),
-            (None, CloudYaml::China) => "https://sts.chinacloudapi.cn/".to_owned(),
-            (None, CloudYaml::Public | CloudYaml::UsGovernment) => {
-                "https://sts.windows.net/".to_owned()
-            }
-        };
-        let expected = match &tenants {
-            Tenants::AsDiscovered => ExpectedIssuer::Between(v2_base.clone(), "/v2.0".to_owned()),
-            Tenants::Ids(_) if segment != "common" => {
-                ExpectedIssuer::Exactly(format!("{v2_base}{segment}/v2.0"))
-            }
-            Tenants::Any | Tenants::Ids(_) => {
-                ExpectedIssuer::Exactly(format!("{v2_base}{{tenantid}}/v2.0"))
-            }
-        };
-        let metadata = Metadata::new(format!("{v2_base}{segment}/v2.0"), expected);
-        let identity = IssuerIdentity::Entra(EntraIssuers { v2_base, v1_base, tenants });
-        Some((identity, KeyLocation::Discovered(metadata, http), "roles"))
-    }
-
-    /// The tenant, and the path segment its metadata are under.
-    fn one_tenant(&mut self, tenant: &str, path: &str) -> Option<(Tenants, String)> {
-        let tenant =
-            self.entra_tenant(tenant, path, "`tenants: any` accepts every tenant there is")?;
-        let tenants = if is_tenant_id(&tenant) {
-            Tenants::Ids(vec![tenant.clone()])
-        } else {
-            Tenants::AsDiscovered
-        };
-        Some((tenants, tenant))
-    }
-
-    fn several_tenants(&mut self, yaml: &TenantsYaml, path: &str) -> Tenants {
-        let TenantsYaml::Ids(ids) = yaml else { return Tenants::Any };
-        let ids: Vec<String> = ids.iter().map(|id| id.to_ascii_lowercase()).collect();
-        for (at, id) in ids.iter().enumerate().filter(|(_, id)| !is_tenant_id(id)) {
-            let what = format!("`{id}` is not a tenant's id");
-            self.problem(&format!("{path}[{at}]"), what, "a domain can only be given as `tenant`");
-        }
-        if ids.is_empty() {
-            self.problem(path, "no tenant", "list their ids, or write any");
-        }
-        Tenants::Ids(ids)
-    }
-
-    /// The sign-in host, `https://host/`.
-    pub(super) fn entra_instance(
-        &mut self,
-        instance: Option<&str>,
-        cloud: CloudYaml,
-        path: &str,
-    ) -> Option<Url> {
-        let Some(instance) = instance else {
-            return self.accept(path, Url::parse(cloud_host(cloud)), "");
-        };
-        let path = format!("{path}.instance");
-        let url = self.secure_url(instance, &path)?;
-        if !matches!(url.path(), "" | "/") {
-            self.problem(&path, "must be https://host alone", "the tenant has its own key");
-        }
-        Some(url)
+fn assumed(yaml: AssumeYaml) -> CallerKind {
+    match yaml {
+        AssumeYaml::Neither => CallerKind::Other,
+        AssumeYaml::Users => CallerKind::User,
+        AssumeYaml::Applications => CallerKind::Application,
     }
 }
 
@@ -336,4 +316,13 @@ fn algorithm(yaml: AlgorithmYaml) -> Algorithm {
     }
 }
 
+/// Issuers that only `entra` knows how to check.
+const ENTRA_HOSTS: &[&str] = &[
+    "login.microsoftonline.com",
+    "login.microsoftonline.us",
+    "login.partner.microsoftonline.cn",
+    "login.windows.net",
+    "sts.chinacloudapi.cn",
+    "sts.windows.net",
+];
 const MAX_SKEW: Duration = Duration::from_secs(300);

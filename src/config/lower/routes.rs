@@ -4,17 +4,18 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use http::{HeaderName, HeaderValue, Method};
+use url::Url;
 
 use super::Lowering;
-use super::authenticate::owned_names;
+use super::authenticate::identity_names;
 use crate::config::check::suggestion;
 use crate::config::schema::{
-    AuthenticateYaml, ClientCredentialsYaml, ExistingYaml, ForwardedYaml, InjectYaml, MatchYaml,
-    RewriteYaml, RouteYaml, TokenYaml,
+    AuthenticateModeYaml, AuthenticateYaml, ClientCredentialsYaml, ExistingYaml, ForwardedYaml,
+    InjectYaml, MatchYaml, RewriteYaml, RouteYaml, TokenYaml, UpstreamYaml,
 };
 use crate::forward::{ForwardTimeouts, ForwardedPolicy, HostPolicy, Rewrite};
 use crate::inbound::{AuthenticationSpec, Existing, ExistingPolicy, InboundSpec};
-use crate::inject::{IdentityHeaders, Injector};
+use crate::inject::{IdentityHeaders, Injector, OwnedNames};
 use crate::proxy::{ResourceMetadata, RouteSpec, TokenSource};
 use crate::route::{HostMatch, Matcher, PathMatch};
 use crate::token::TokenSpec;
@@ -30,7 +31,7 @@ impl Lowering<'_> {
         let mut names = HashSet::new();
         let mut by_listener: HashMap<String, Vec<_>> = HashMap::new();
         let mut upstreams = HashMap::new();
-        let owned = owned_by_listener(&routes);
+        let owned = owned_names(&routes);
         if routes.is_empty() {
             self.problem(
                 "routes",
@@ -52,7 +53,7 @@ impl Lowering<'_> {
             let listener = yaml.listener.clone();
             let around = Around {
                 resource: listeners.get(&listener).and_then(Option::as_ref),
-                owned: owned.get(&listener).cloned().unwrap_or_default(),
+                owned: owned[index].clone(),
             };
             if let Some(spec) = self.route(yaml, &around, &path, &mut upstreams) {
                 by_listener.entry(listener).or_default().push((index, spec));
@@ -72,7 +73,21 @@ impl Lowering<'_> {
         let carries_token = !matches!(yaml.token, TokenYaml::Strip);
         let token = self.token(yaml.token, &format!("{path}.token"));
         let inject = self.inject(&yaml.inject, &format!("{path}.inject"), token.as_ref());
-        let inbound = self.inbound(yaml.authenticate, &yaml.inject, around, path);
+        let attaches = matches!(token, Some(TokenSource::Application(_)));
+        if attaches && around.owned.contain(&yaml.inject.header) {
+            let what = "a header that tells a caller's identity cannot carry a token as well";
+            let hint =
+                "it stands in `claims_to_headers` of this route or one beside it; choose another";
+            self.problem(&format!("{path}.inject.header"), what, hint);
+        }
+        let for_anybody =
+            |yaml: &AuthenticateYaml| matches!(yaml.mode, AuthenticateModeYaml::Optional);
+        if attaches && yaml.authenticate.as_ref().is_some_and(for_anybody) {
+            let what = "callers without a token would act with the rights of the client";
+            let hint = "leave `mode` out, or name what is open to all in `bypass`";
+            self.problem(&format!("{path}.authenticate.mode"), what, hint);
+        }
+        let inbound = self.inbound(yaml.authenticate, &yaml.inject, &yaml.matches, around, path);
         let rewrite = self.rewrite(yaml.rewrite, &yaml.matches, &format!("{path}.rewrite"));
         let keeps_host = rewrite.as_ref().is_some_and(|r| r.host != HostPolicy::Upstream);
         let upstream = self.upstream(
@@ -110,6 +125,7 @@ impl Lowering<'_> {
         &mut self,
         authenticate: Option<AuthenticateYaml>,
         inject: &InjectYaml,
+        matches: &MatchYaml,
         around: &Around<'_>,
         path: &str,
     ) -> Option<(Option<Arc<AuthenticationSpec>>, IdentityHeaders)> {
@@ -121,7 +137,7 @@ impl Lowering<'_> {
         let header = yaml.claims_header.as_deref();
         let mut identity = IdentityHeaders::owning(owned);
         self.identity_headers(&mut identity, &yaml.claims_to_headers, header, &path);
-        let spec = self.authenticate(yaml, inject, around.resource, &path)?;
+        let spec = self.authenticate(yaml, inject, matches, around.resource, &path)?;
         Some((Some(spec), identity))
     }
 
@@ -309,16 +325,29 @@ impl Lowering<'_> {
 /// What a route shares with the others of its listener.
 struct Around<'a> {
     resource: Option<&'a ResourceMetadata>,
-    /// Every identity header that one of them writes.
-    owned: Arc<[String]>,
+    /// Identity headers that no caller of it may write.
+    owned: OwnedNames,
 }
 
-fn owned_by_listener(routes: &[RouteYaml]) -> HashMap<String, Arc<[String]>> {
-    let mut by_listener: HashMap<String, Vec<&RouteYaml>> = HashMap::new();
-    for route in routes {
-        by_listener.entry(route.listener.clone()).or_default().push(route);
-    }
-    by_listener.into_iter().map(|(name, routes)| (name, owned_names(&routes).into())).collect()
+/// For each route, the identity headers of its listener and of all routes to the same upstream: what one of
+/// them tells an upstream, no caller of another may tell it.
+fn owned_names(routes: &[RouteYaml]) -> Vec<OwnedNames> {
+    let origin = |route: &RouteYaml| {
+        let url = match &route.upstream {
+            UpstreamYaml::Url(url) => url,
+            UpstreamYaml::Settings(settings) => &settings.url,
+        };
+        Url::parse(url).ok().map(|url| url.origin().ascii_serialization())
+    };
+    let origins: Vec<_> = routes.iter().map(origin).collect();
+    let owned = |at: usize| {
+        let near = |other: &usize| {
+            routes[*other].listener == routes[at].listener
+                || (origins[*other].is_some() && origins[*other] == origins[at])
+        };
+        OwnedNames::new((0..routes.len()).filter(near).flat_map(|i| identity_names(&routes[i])))
+    };
+    (0..routes.len()).map(owned).collect()
 }
 
 /// RFC 6749 section 3.3.

@@ -104,7 +104,7 @@ pub(in crate::config) enum CredentialYaml {
     ClientSecretPost(SecretRef),
 }
 
-fn yes() -> bool {
+pub(super) fn yes() -> bool {
     true
 }
 

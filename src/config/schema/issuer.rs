@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::FileRef;
-use super::client::{AuthorityTimeoutsYaml, CloudYaml, OidcYaml, environment};
+use super::client::{AuthorityTimeoutsYaml, CloudYaml, OidcYaml, environment, yes};
 use crate::config::units::DurationYaml;
 
 /// A party whose tokens are accepted: exactly one of entra, oidc, jwks, introspection, keycloak, okta, auth0.
@@ -25,7 +25,7 @@ pub(in crate::config) struct IssuerYaml {
     pub(in crate::config) okta: Option<OktaYaml>,
     /// A tenant of Auth0.
     pub(in crate::config) auth0: Option<Auth0Yaml>,
-    /// Who the tokens must be for; one of these must be in `aud`. Needed, but for introspection.
+    /// Who the tokens must be for; one of these must be in `aud`. Needed.
     #[serde(default)]
     pub(in crate::config) audiences: Vec<String>,
     /// Signature algorithms; RS256 for Entra, otherwise all that Vicar knows.
@@ -38,9 +38,15 @@ pub(in crate::config) struct IssuerYaml {
     pub(in crate::config) profile: ProfileYaml,
     /// The claim with the caller's roles: a name, or a dotted path.
     pub(in crate::config) roles_claim: Option<String>,
+    /// What a caller is whose token bears no mark of either kind.
+    #[serde(default)]
+    pub(in crate::config) assume: AssumeYaml,
     /// How the key set is kept.
     #[serde(default)]
     pub(in crate::config) keys: KeysYaml,
+    /// Be ready only when its first key set is there.
+    #[serde(default = "yes")]
+    pub(in crate::config) warm_up: bool,
     /// Roots to trust besides the system's.
     pub(in crate::config) ca: Option<FileRef>,
     /// environment (`https_proxy`, `no_proxy`), none, or `http://host:port`.
@@ -109,6 +115,9 @@ pub(in crate::config) struct IntrospectionYaml {
     /// How long a yes counts, if the token lives that long.
     #[serde(default = "cache")]
     pub(in crate::config) cache: DurationYaml,
+    /// Accept a token whoever it is for; without it `audiences` are needed.
+    #[serde(default)]
+    pub(in crate::config) danger_any_audience: bool,
     /// How long a no counts.
     #[serde(default = "negative_cache")]
     pub(in crate::config) negative_cache: DurationYaml,
@@ -167,6 +176,19 @@ pub(in crate::config) enum ProfileYaml {
     Jwt,
     /// RFC 9068: `typ` is at+jwt, and its claims are there.
     Rfc9068,
+}
+
+/// What a caller is whose token does not tell.
+#[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(in crate::config) enum AssumeYaml {
+    /// Neither: rules for people or for applications refuse it.
+    #[default]
+    Neither,
+    /// A person.
+    Users,
+    /// An application calling in its own name.
+    Applications,
 }
 
 /// How a key set is kept.
