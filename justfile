@@ -68,15 +68,21 @@ vectors folder=default_vectors:
     @test -d "{{ folder }}" || { echo "no folder {{ folder }}"; exit 1; }
     VICAR_VECTORS="$(cd "{{ folder }}" && pwd)" cargo test
 
-# Install scripts stay off: the pinned packages have none, and a new one should not bring any.
+# Install scripts stay off: the pinned packages have none, and a new one should not bring any. Nothing
+# that is not pinned comes along either, so that every machine tests against the same versions.
 #
-# Installs the parties nobody here wrote: npm oidc-provider and jose.
+# Installs the parties nobody here wrote: npm oidc-provider and jose, PyPI joserfc.
 interop-setup:
     cd tests/interop && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
+    python3 -m venv --clear tests/interop/.venv
+    tests/interop/.venv/bin/pip install --quiet --disable-pip-version-check \
+        --no-deps --only-binary :all: -r tests/interop/requirements.txt
 
+# `--show-output` for the table of who accepted what.
+#
 # Vicar against those parties; `just interop-setup interop` from nothing.
 interop:
-    cargo test --features interop --test interop
+    cargo test --features interop --test interop -- --show-output
 
 # It checks each sentence it says: a demo that shows what is not true is worse than none.
 demo:

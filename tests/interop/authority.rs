@@ -125,7 +125,7 @@ impl Authority {
 }
 
 /// Fails with the set-up command unless node and both packages are there.
-fn require_setup() {
+pub(crate) fn require_setup() {
     let mut node = Command::new("node");
     node.arg("--version").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     let node = node.status().is_ok_and(|status| status.success());
@@ -148,8 +148,8 @@ fn first_line(stdout: ChildStdout) -> String {
 }
 
 /// What to do when something is missing.
-const SETUP: &str = "The interop tests need Node.js 20 or newer and the packages pinned in \
-                     tests/interop: install Node.js, then run `just interop-setup` once.";
+pub(crate) const SETUP: &str = "The interop tests need Node.js 20 or newer, Python 3 and the \
+    packages pinned in tests/interop: install both, then run `just interop-setup` once.";
 
 /// Node starts in about a second; this is for a machine under load.
 const START_LIMIT: Duration = Duration::from_secs(30);

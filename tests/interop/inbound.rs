@@ -1,8 +1,8 @@
 //! Callers' tokens by a certified authority: which ones Vicar lets through to an upstream.
 //!
-//! The authority (npm oidc-provider) issues them: JWTs (RFC 9068) of three algorithms, opaque tokens,
-//! tokens of applications and of a person, ID tokens. One Vicar has a route for each way to check them,
-//! and the upstream must see the caller's own token, or nothing at all.
+//! The authority (npm oidc-provider) issues them: JWTs (RFC 9068) of three algorithms, opaque
+//! tokens, tokens of applications and of a person, ID tokens. One Vicar has a route for each way to
+//! check them, and the upstream must see the caller's own token, or nothing at all.
 
 use std::time::Duration;
 
@@ -116,8 +116,8 @@ fn rules_hold_for_opaque_tokens_too() {
     gate.assert_refused("/opaque-app-scopes", &other, 403, "insufficient_scope");
 }
 
-/// The authority answers 400 about a JWT, because it has nothing to look up; that says something about
-/// the token and nothing about Vicar's credential.
+/// The authority answers 400 about a JWT, because it has nothing to look up; that says something
+/// about the token and nothing about Vicar's credential.
 #[test]
 #[ignore = "a 400 counts as a refusal of Vicar and stops all questions for ten seconds"]
 fn a_token_that_the_authority_cannot_look_up_harms_nobody_else() {
@@ -185,7 +185,7 @@ fn configuration(authority: &Authority, upstream: &Upstream, place: &Place<'_>) 
     let issuer = quoted(authority.about("issuer"));
     let signed = ALGORITHMS.map(|algorithm| quoted(authority.resource(algorithm))).join(", ");
     let caller = quoted(authority.client("client_secret_post").0);
-    let mut yaml = format!(
+    let issuers = format!(
         "\
 admin: {{ address: {admin} }}
 listeners:
@@ -213,14 +213,15 @@ routes:
         secret = place.file("secret", secret),
         opaque = quoted(authority.resource("opaque")),
     );
-    for (name, rules) in ROUTES {
-        yaml += &format!(
+    let route = |(name, rules): &(&str, &str)| {
+        format!(
             "  - name: {name}\n    listener: inbound\n    match: {{ path: /{name} }}\n    \
              authenticate: {{ {rules} }}\n    token: passthrough\n    upstream: http://{}\n",
             upstream.address,
-        );
-    }
-    yaml
+        )
+    };
+    let routes: Vec<String> = ROUTES.iter().map(route).collect();
+    issuers + &routes.concat()
 }
 
 /// Every route by its path, and what it demands.

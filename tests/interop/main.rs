@@ -1,14 +1,16 @@
-//! Vicar against parties nobody here wrote: a certified authority and an independent verifier.
+//! Vicar against parties nobody here wrote: a certified authority and independent verifiers.
 //!
 //! Each test starts the real binary between a plain HTTP caller, `provider.mjs` (npm oidc-provider)
-//! and a recording upstream, all on free loopback ports, and has `verify.mjs` (npm jose) judge the
-//! token that reached the upstream. Ids and secrets hold characters that arrive wrong unless they
-//! were encoded as RFC 6749 section 2.3.1 and appendix B say.
+//! and a recording upstream, all on free loopback ports. The tests of this file have `verify.mjs`
+//! (npm jose) judge the token that reached the upstream; ids and secrets hold characters that
+//! arrive wrong unless they were encoded as RFC 6749 section 2.3.1 and appendix B say. `inbound`
+//! has Vicar judge the authority's tokens, and `differential` compares its judgement with that of
+//! two libraries.
 //!
 //! Built only with the feature `interop`, so a missing set-up fails instead of being skipped:
 //!
 //! ```sh
-//! just interop-setup                               # npm ci in tests/interop
+//! just interop-setup                               # npm ci and pip in tests/interop
 //! cargo test --features interop --test interop
 //! ```
 
@@ -20,6 +22,7 @@
 )]
 
 mod authority;
+mod differential;
 mod inbound;
 mod plain_http;
 mod process;
