@@ -6,7 +6,7 @@
 //! hold:
 //!
 //! - every good token is accepted by all, so that nobody passes by refusing everything;
-//! - every token that Vicar accepts is accepted by both others, but for known gaps;
+//! - every token that Vicar accepts is accepted by both others;
 //! - a token that only Vicar refuses has a mutation that `policy` names, with a reason.
 
 mod byte_edits;
@@ -50,7 +50,7 @@ fn whatever_vicar_accepts_others_accept() {
         assert!(count == 0, "{count} {title}:\n{lines}\nat {now} with the keys {key_set}");
     };
     none("good tokens are refused", |j| j.case.good && !j.all_accept());
-    none("tokens are accepted that others refuse", |j| j.vicar_alone_accepts() && !j.in_a_gap());
+    none("tokens are accepted that others refuse", Judged::vicar_alone_accepts);
     none("tokens are refused by Vicar alone without a policy", |j| {
         j.vicar_alone_refuses() && j.policies().is_empty()
     });
@@ -67,11 +67,6 @@ fn assert_nothing_is_stale(judged: &[Judged]) {
     let used: BTreeSet<usize> = refused.flat_map(Judged::policies).collect();
     for (line, (mutation, _)) in policy::STRICTER.iter().enumerate() {
         assert!(used.contains(&line), "no token needs the policy about `{mutation}`");
-    }
-    let accepted = judged.iter().filter(|judged| judged.vicar_alone_accepts());
-    let used: BTreeSet<usize> = accepted.flat_map(Judged::gaps).collect();
-    for (line, (mutation, ..)) in policy::GAPS.iter().enumerate() {
-        assert!(used.contains(&line), "the gap about `{mutation}` is closed: take out its line");
     }
 }
 
@@ -99,16 +94,6 @@ impl Judged {
     /// The reasons why Vicar may be stricter about it.
     fn policies(&self) -> Vec<usize> {
         self.case.mutations.iter().filter_map(|mutation| policy::stricter(mutation)).collect()
-    }
-
-    /// The known gaps that it falls into.
-    fn gaps(&self) -> Vec<usize> {
-        let mutations = self.case.mutations.iter();
-        mutations.filter_map(|mutation| policy::gap(mutation, &self.joserfc)).collect()
-    }
-
-    fn in_a_gap(&self) -> bool {
-        self.jose_accepts() && !self.gaps().is_empty()
     }
 
     fn line(&self) -> String {
@@ -152,13 +137,6 @@ fn print_table(judged: &[Judged]) {
         println!("{:>6} {mutation} ({reason})", count(Some(line)));
     }
     println!("{:>6} without a reason", count(None));
-    println!("accepted by Vicar and refused by joserfc, which is a known gap:");
-    let accepted = judged.iter().filter(|judged| judged.vicar_alone_accepts());
-    let lines: Vec<Option<usize>> = accepted.map(|j| j.gaps().first().copied()).collect();
-    for (line, (mutation, _, reason)) in policy::GAPS.iter().enumerate() {
-        let count = lines.iter().filter(|found| **found == Some(line)).count();
-        println!("{count:>6} {mutation} ({reason})");
-    }
 }
 
 /// At least the good ones.

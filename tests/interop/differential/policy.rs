@@ -1,5 +1,4 @@
-//! Where Vicar refuses what others accept, and why that is meant; and where it is known to be too
-//! kind.
+//! Where Vicar refuses what others accept, and why that is meant.
 //!
 //! Part of `differential`. Any other difference is a failure, and so is a line here that no token
 //! needs.
@@ -7,14 +6,6 @@
 /// The reason, as a line of [`STRICTER`], why Vicar may refuse a token with this mutation alone.
 pub(super) fn stricter(mutation: &str) -> Option<usize> {
     STRICTER.iter().position(|(pattern, _)| matches(pattern, mutation))
-}
-
-/// The known gap, as a line of [`GAPS`], for which joserfc gave this answer.
-pub(super) fn gap(mutation: &str, answer: &str) -> Option<usize> {
-    let known = |(pattern, theirs, _): &(&str, &str, &str)| {
-        matches(pattern, mutation) && answer == format!("refused {theirs}")
-    };
-    GAPS.iter().position(known)
 }
 
 /// Whether a mutation is the pattern, in which one `*` stands for anything.
@@ -61,10 +52,4 @@ pub(super) const STRICTER: &[(&str, &str)] = &[
     ("roles: *", "roles are read, and are texts"),
     ("scope: *", "scopes are read, and are texts"),
     ("scp: *", "scopes are read, and are texts"),
-];
-
-/// Mutations of tokens that Vicar and jose accept, what joserfc calls them, and what is to be done.
-pub(super) const GAPS: &[(&str, &str, &str)] = &[
-    ("jti: *", "InvalidClaimError", "RFC 7519 section 4.1.7: `jti` is text"),
-    ("sub: *, with idtyp", "InvalidClaimError", "RFC 7519 section 4.1.2: `sub` is text"),
 ];
