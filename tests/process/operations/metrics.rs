@@ -5,6 +5,9 @@ use std::{
     time::Duration,
 };
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
 use super::yaml;
 use crate::{
     child::poll,
@@ -89,6 +92,67 @@ fn no_label_ever_comes_from_a_caller() {
     }
 }
 
+#[test]
+fn callers_show_as_outcomes_and_never_as_themselves() {
+    let upstream = Party::answering("hello");
+    let yaml = GUARDED.replace("UPSTREAM", &upstream.address.to_string());
+    let keys =
+        r#"{"keys":[{"kty":"OKP","crv":"Ed25519","kid":"k","x":"KEY"}]}"#.replace("KEY", KEY);
+    let vicar = Setup::new(yaml).file("jwks.json", &keys).start();
+    let show = |number: u32| {
+        let header = format!(
+            r#"{{"alg":"EdDSA","kid":"k{}"}}"#,
+            if number.is_multiple_of(2) { "" } else { "x" }
+        );
+        let claims = format!(r#"{{"iss":"issuer","sub":"user-{number}","jti":"{number}"}}"#);
+        let parts = [header, claims, "s".repeat(64)].map(|part| URL_SAFE_NO_PAD.encode(part));
+        let fields = format!("Authorization: Bearer {}\r\n", parts.join("."));
+        assert_eq!(vicar.get_with(&format!("/r/{number}"), &fields).status, 401);
+    };
+    (0..4).for_each(show);
+    assert_eq!(vicar.get("/r").status, 401);
+    assert_eq!(vicar.get("/r/open").status, 200);
+    let text = settled(&vicar);
+    let series = parse(&text);
+    for (name, expected) in [
+        ("vicar_authentications_total{outcome=\"signature\",route=\"r\"}", 2.0),
+        ("vicar_authentications_total{outcome=\"key_unknown\",route=\"r\"}", 2.0),
+        ("vicar_authentications_total{outcome=\"missing\",route=\"r\"}", 1.0),
+        ("vicar_authentications_total{outcome=\"exempt\",route=\"r\"}", 1.0),
+        ("vicar_authentications_total{outcome=\"accepted\",route=\"r\"}", 0.0),
+        ("vicar_refusals_total{reason=\"token_invalid\"}", 4.0),
+        ("vicar_refusals_total{reason=\"credential_missing\"}", 1.0),
+        ("vicar_verified_token_lookups_total{result=\"miss\"}", 4.0),
+        ("vicar_issuer_keys{issuer=\"i\"}", 1.0),
+    ] {
+        assert_eq!(series.get(name), Some(&expected), "{name} in\n{text}");
+    }
+    assert!(series["vicar_key_fetches_total{issuer=\"i\",outcome=\"keys\"}"] >= 1.0, "{text}");
+    assert!(series["vicar_issuer_keys_age_seconds{issuer=\"i\"}"] < 60.0, "{text}");
+    (4..204).for_each(show);
+    let after = parse(&settled(&vicar));
+    let new: Vec<_> = after.keys().filter(|name| !series.contains_key(*name)).collect();
+    assert!(new.is_empty(), "new series: {new:?}");
+}
+
+/// A public key of RFC 8037.
+const KEY: &str = "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo";
+
+/// One route that checks its callers.
+const GUARDED: &str = "\
+admin: { address: 'ADMIN' }
+listeners:
+  l: { address: 'LISTENER' }
+issuers:
+  i: { jwks: { issuer: issuer, file: SCRATCH/jwks.json }, audiences: [api] }
+routes:
+  - name: r
+    listener: l
+    authenticate: { issuers: [i], bypass: { paths: [/r/open] } }
+    token: strip
+    upstream: http://UPSTREAM
+";
+
 /// The page, once every response that was sent is counted.
 fn settled(vicar: &Vicar) -> String {
     let page = || {
@@ -140,7 +204,8 @@ const KNOWN: [(&str, f64); 16] = [
     ("vicar_requests_in_flight", 0.0),
 ];
 
-const FAMILIES: [(&str, &str); 10] = [
+const FAMILIES: [(&str, &str); 11] = [
+    ("vicar_verified_token_lookups_total", "counter"),
     ("vicar_refusals_total", "counter"),
     ("vicar_request_seconds", "histogram"),
     ("vicar_requests_in_flight", "gauge"),

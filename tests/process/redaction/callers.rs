@@ -133,7 +133,8 @@ issuers:
     jwks: { issuer: 'https://issuer.test', file: SCRATCH/jwks.json }
     audiences: [api]
   asked:
-    introspection: { client: c, endpoint: 'http://ISSUER/', negative_cache: 1ms }
+    introspection: { client: c, endpoint: 'http://ISSUER/', negative_cache: 1ms,
+                     danger_any_audience: true }
 clients:
   c:
     authority: { token_endpoint: 'http://ISSUER/' }
