@@ -206,6 +206,25 @@ fn entra(authority: &Authority, key: &Key) {
     }
 }
 
+/// A route that accepts these tenants of the look-alike for this audience, under these rules.
+fn entra_vicar(
+    authority: &Authority,
+    upstream: &Upstream,
+    tenants: &str,
+    audience: &str,
+    rules: &str,
+) -> Vicar {
+    let (url, yaml) = (authority.url(), issuer_yaml(authority, ""));
+    let at = yaml.find("jwks: {").expect("the issuer");
+    Vicar::start(&format!(
+        "{}entra: {{ {tenants}, instance: '{url}' }}, audiences: ['{audience}'] }}\nroutes:\n  - {{ \
+         name: r, listener: l, token: strip, authenticate: {{ issuers: [i] {rules} }}, upstream: '{}' \
+         }}\n",
+        &yaml[..at],
+        upstream.url()
+    ))
+}
+
 #[tokio::test]
 async fn rs11_entra_binds_issuer_tenant_and_key() {
     let (authority, upstream) = (Authority::start().await, Upstream::start().await);
@@ -228,17 +247,8 @@ async fn rs11_entra_binds_issuer_tenant_and_key() {
         (format!("tenants: [{TENANT}, {other_id}]"), [200, 200, 200, 401, 401]),
         ("tenants: any".to_owned(), [200, 200, 200, 401, 401]),
     ] {
-        let yaml = issuer_yaml(&authority, "");
-        let at = yaml.find("jwks: {").expect("the issuer");
-        let yaml = format!(
-            "{}entra: {{ {tenants}, instance: '{url}' }}, audiences: ['api://orders'] }}\n",
-            &yaml[..at]
-        );
-        let vicar = Vicar::start(&format!(
-            "{yaml}routes:\n  - {{ name: r, listener: l, token: strip, authenticate: {{ issuers: [i], \
-             scopes: [Orders.Read] }}, upstream: '{}' }}\n",
-            upstream.url()
-        ));
+        let rules = ", scopes: [Orders.Read]";
+        let vicar = entra_vicar(&authority, &upstream, &tenants, "api://orders", rules);
         for (claims, status) in [
             (claims(&v2(TENANT), TENANT), own),
             (claims(&v1, TENANT), v1_own),
@@ -261,12 +271,6 @@ async fn rs11_an_entra_token_without_scope_and_role_gives_no_right() {
     let key = Key::rsa("k");
     entra(&authority, &key);
     let url = authority.url();
-    let yaml = issuer_yaml(&authority, "");
-    let at = yaml.find("jwks: {").expect("the issuer");
-    let yaml = format!(
-        "{}entra: {{ tenant: {TENANT}, instance: '{url}' }}, audiences: ['api://orders'] }}\n",
-        &yaml[..at]
-    );
     let bare = json!({
         "iss": format!("{url}/{TENANT}/v2.0"), "tid": TENANT, "aud": "api://orders",
         "exp": now() + 600, "sub": "s", "oid": "s", "azp": "app-1",
@@ -281,11 +285,8 @@ async fn rs11_an_entra_token_without_scope_and_role_gives_no_right() {
         (", app_roles: [Orders.All]", 403, 200),
         (", scopes: [Orders.All]", 403, 403),
     ] {
-        let vicar = Vicar::start(&format!(
-            "{yaml}routes:\n  - {{ name: r, listener: l, token: strip, authenticate: {{ issuers: [i] \
-             {rules} }}, upstream: '{}' }}\n",
-            upstream.url()
-        ));
+        let tenant = format!("tenant: {TENANT}");
+        let vicar = entra_vicar(&authority, &upstream, &tenant, "api://orders", rules);
         for (claims, status) in [(&bare, bare_status), (&with_role, role_status)] {
             let reply = get(&vicar.address(), "/", &bearer(&key.token(claims))).await;
             assert_eq!(reply.status, status, "{rules} {claims}");
@@ -299,12 +300,6 @@ async fn rs10_an_entra_id_token_is_no_access_token() {
     let key = Key::rsa("k");
     entra(&authority, &key);
     let url = authority.url();
-    let yaml = issuer_yaml(&authority, "");
-    let at = yaml.find("jwks: {").expect("the issuer");
-    let yaml = format!(
-        "{}entra: {{ tenant: {TENANT}, instance: '{url}' }}, audiences: ['app-1'] }}\n",
-        &yaml[..at]
-    );
     // The application's own id is the audience of both when it calls its own API.
     let id_token = json!({
         "iss": format!("{url}/{TENANT}/v2.0"), "tid": TENANT, "aud": "app-1", "exp": now() + 600,
@@ -318,11 +313,8 @@ async fn rs10_an_entra_id_token_is_no_access_token() {
         (", callers: applications", [401, 401, 403, 200]),
         (", roles: [Orders.All]", [401, 401, 403, 403]),
     ] {
-        let vicar = Vicar::start(&format!(
-            "{yaml}routes:\n  - {{ name: r, listener: l, token: strip, authenticate: {{ issuers: [i] \
-             {rules} }}, upstream: '{}' }}\n",
-            upstream.url()
-        ));
+        let tenant = format!("tenant: {TENANT}");
+        let vicar = entra_vicar(&authority, &upstream, &tenant, "app-1", rules);
         let signed_in = with(of_user.clone(), "nonce", json!("n"));
         let tokens = [&id_token, &signed_in, &of_user, &of_application];
         for (claims, status) in tokens.into_iter().zip(statuses) {

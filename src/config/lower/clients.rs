@@ -8,7 +8,7 @@ use url::Url;
 use super::Lowering;
 use crate::authority::{Authority, AuthorityHttp, ClientCredential, ClientSpec, SecretMethod};
 use crate::config::schema::{
-    AuthorityTimeoutsYaml, AuthorityYaml, ClientYaml, CloudYaml, CredentialYaml, EntraYaml,
+    AuthorityTimeoutsYaml, AuthorityYaml, ClientYaml, CloudYaml, CredentialYaml, EntraYaml, FileRef,
 };
 use crate::tls;
 
@@ -49,14 +49,7 @@ impl Lowering<'_> {
     }
 
     fn authority(&mut self, yaml: AuthorityYaml, path: &str) -> Option<Authority> {
-        let ca = yaml.ca.as_ref().map(|ca| ca.file.as_str());
-        let roots = self.roots(ca, &format!("{path}.ca"));
-        let proxy = self.proxies(&yaml.proxy, &format!("{path}.proxy"));
-        let AuthorityTimeoutsYaml { connect, total } = yaml.timeouts;
-        let (roots, proxy) = (roots?, proxy?);
-        let http = tls::client(roots, None)
-            .and_then(|tls| AuthorityHttp::new(tls, &proxy, connect.0, total.0));
-        let http = self.accept(path, http, "")?;
+        let http = self.authority_http(yaml.ca.as_ref(), &yaml.proxy, &yaml.timeouts, path)?;
         match (yaml.entra, yaml.oidc, yaml.token_endpoint) {
             (Some(entra), None, None) => self.entra(&entra, http, &format!("{path}.entra")),
             (None, Some(oidc), None) => {
@@ -72,6 +65,22 @@ impl Lowering<'_> {
                 None
             }
         }
+    }
+
+    /// The HTTP client for one authority or issuer.
+    pub(super) fn authority_http(
+        &mut self,
+        ca: Option<&FileRef>,
+        proxy: &str,
+        timeouts: &AuthorityTimeoutsYaml,
+        path: &str,
+    ) -> Option<AuthorityHttp> {
+        let roots = self.roots(ca.map(|ca| ca.file.as_str()), &format!("{path}.ca"));
+        let proxy = self.proxies(proxy, &format!("{path}.proxy"));
+        let (roots, proxy) = (roots?, proxy?);
+        let http = tls::client(roots, None)
+            .and_then(|tls| AuthorityHttp::new(tls, &proxy, timeouts.connect.0, timeouts.total.0));
+        self.accept(path, http, "")
     }
 
     fn entra(&mut self, yaml: &EntraYaml, http: AuthorityHttp, path: &str) -> Option<Authority> {

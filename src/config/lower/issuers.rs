@@ -75,7 +75,7 @@ impl Lowering<'_> {
     }
 
     fn jwt(&mut self, yaml: &IssuerYaml, path: &str) -> Option<(JwtSpec, &'static str)> {
-        let http = self.issuer_http(yaml, path);
+        let http = self.authority_http(yaml.ca.as_ref(), &yaml.proxy, &yaml.timeouts, path);
         self.one_kind(yaml, path)?;
         let http = http?;
         let (identity, location, roles) = if let Some(entra) = &yaml.entra {
@@ -150,16 +150,6 @@ impl Lowering<'_> {
                 self.problem(&path, "has no meaning for introspection", hint);
             }
         }
-    }
-
-    fn issuer_http(&mut self, yaml: &IssuerYaml, path: &str) -> Option<AuthorityHttp> {
-        let ca = yaml.ca.as_ref().map(|ca| ca.file.as_str());
-        let roots = self.roots(ca, &format!("{path}.ca"));
-        let proxy = self.proxies(&yaml.proxy, &format!("{path}.proxy"));
-        let (roots, proxy, times) = (roots?, proxy?, &yaml.timeouts);
-        let http = tls::client(roots, None)
-            .and_then(|tls| AuthorityHttp::new(tls, &proxy, times.connect.0, times.total.0));
-        self.accept(path, http, "")
     }
 
     /// A host alone, as presets put it into an address.
