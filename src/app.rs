@@ -65,7 +65,7 @@ impl App {
     pub fn start(config: Config, clock: Clock) -> Result<Self, StartError> {
         let Config { runtime, log, grace, admin, listeners, verified_token_bytes, clients: _ } =
             config;
-        warn_of_open_listeners(&listeners);
+        warn_of_open_listeners(&listeners, &clock);
         warn_of_reports(&listeners, &clock);
         let (bound, addresses) = bind_all(&listeners, runtime.workers)?;
         let admin = admin.map(|address| bind(&address, 1)).transpose()?;
@@ -140,7 +140,7 @@ fn bind_all(
 }
 
 /// Whoever reaches such a listener acts with the client's rights.
-fn warn_of_open_listeners(listeners: &[ListenerConfig]) {
+fn warn_of_open_listeners(listeners: &[ListenerConfig], clock: &Clock) {
     for listener in listeners {
         let demands = listener.tls.as_ref().is_some_and(ServerTls::demands_certificate);
         let mut routes = listener.routes.iter();
@@ -148,7 +148,9 @@ fn warn_of_open_listeners(listeners: &[ListenerConfig]) {
             matches!(route.token, TokenSource::Application(_))
                 && match &route.inbound {
                     InboundSpec::Unchecked(_) => true,
-                    InboundSpec::Authenticated(spec) => spec.report_only_until.is_some(),
+                    InboundSpec::Authenticated(spec) => {
+                        spec.report_only_until.is_some_and(|until| clock.wall() < until)
+                    }
                 }
         });
         if listener.address.is_open() && attaches && !demands {

@@ -137,6 +137,7 @@ impl Injector {
         body.filtering_trailers(move |trailers| {
             trailers.remove(&header);
             trailers.remove(AUTHORIZATION);
+            trailers.remove(DPOP);
             hop_by_hop::strip_from_trailers(trailers);
             owned.scrub(trailers);
         })

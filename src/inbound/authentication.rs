@@ -186,9 +186,15 @@ impl Inner {
         let mut signed = self.issuers.signed.iter();
         let known = signed
             .find_map(|(id, issuer)| verified.get(digest, *id, |v| issuer.still_vouches_for(v)));
-        let mut asked = self.issuers.asked.iter();
         known.or_else(|| {
-            asked.find_map(|(id, i)| verified.get(digest, *id, |v| i.still_vouches_for(v)))
+            let (id, issuer) = self.issuers.asked.as_ref()?;
+            let known = verified.get(digest, *id, |v| issuer.still_vouches_for(v))?;
+            // Where another route has asked, this one may know the issuer's keys, and then they decide.
+            let iss = known.named_issuer.as_deref();
+            let ours = |(_, signed): &(usize, Arc<JwtIssuer>)| {
+                iss.is_some_and(|iss| signed.recognises(iss))
+            };
+            (!self.issuers.signed.iter().any(ours)).then_some(known)
         })
     }
 

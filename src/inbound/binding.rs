@@ -115,6 +115,7 @@ impl Bound<'_> {
                 let Arrival { request, .. } = self.arrival;
                 let expected = dpop::Expected {
                     thumbprint,
+                    holder: self.caller.holder(),
                     token: self.presented.token,
                     method: request.method.as_str(),
                     address: &address,

@@ -19,8 +19,10 @@ use super::rules::Unmet;
 pub struct Challenges {
     /// The address of the protected-resource metadata.
     pub resource_metadata: Option<String>,
-    /// Scopes to ask for, separated by spaces.
+    /// Scopes for a person to ask for, separated by spaces.
     pub scope: String,
+    /// Scopes for an application to ask for, separated by spaces.
+    pub app_scope: String,
     /// Whether only bound tokens are taken.
     pub proof_required: bool,
 }
@@ -43,8 +45,13 @@ impl Challenges {
             (Verdict::Forbidden, _) => {
                 parameters.push(quoted("error", "insufficient_scope"));
                 // A scope the token has already would send its client round in a circle.
-                if matches!(fault, Fault::Unmet(Unmet::Scope)) && !self.scope.is_empty() {
-                    parameters.push(quoted("scope", &self.scope));
+                let scope = match fault {
+                    Fault::Unmet(Unmet::Scope) => self.scope.as_str(),
+                    Fault::Unmet(Unmet::AppScope) => self.app_scope.as_str(),
+                    _ => "",
+                };
+                if !scope.is_empty() {
+                    parameters.push(quoted("scope", scope));
                 }
             }
             (_, Fault::Binding(BadBinding::Nonce)) => {

@@ -176,6 +176,11 @@ impl Claims {
         let has = |name: &&str| self.members.contains_key(*name);
         // What was asked for in a sign-in and gives no right: an ID token (OpenID Connect Core section 2).
         let signed_in = has(&"nonce") && !["scp", "scope"].iter().any(has);
+        // Cognito and Hydra name their kinds so.
+        let usage = self.text("token_use")?;
+        if usage.is_some_and(|usage| !["access", "access_token"].contains(&usage)) {
+            return Err(BadClaim::OtherKind);
+        }
         if foreign.iter().any(has)
             || signed_in
             || named.is_some_and(|typ| OTHER_KINDS.contains(&typ))

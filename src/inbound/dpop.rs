@@ -31,6 +31,8 @@ pub(super) const DPOP_NONCE: HeaderName = HeaderName::from_static("dpop-nonce");
 pub(super) struct Expected<'r> {
     /// The key that the token is bound to.
     pub thumbprint: &'r str,
+    /// Whose share of the memory the proof takes.
+    pub holder: CacheKey,
     /// The token.
     pub token: &'r [u8],
     /// The request's method.
@@ -59,8 +61,8 @@ struct Seen {
 #[derive(Debug, Default)]
 struct Generation {
     proofs: HashSet<CacheKey>,
-    /// How many of them each key has made.
-    by_key: HashMap<CacheKey, usize>,
+    /// How many of them each holder has made.
+    by_holder: HashMap<CacheKey, usize>,
 }
 
 impl ProofMemory {
@@ -98,13 +100,10 @@ impl ProofMemory {
         let jti =
             claims.text("jti").ok().flatten().filter(|jti| (1..=MAX_JTI).contains(&jti.len()));
         let jti = jti.ok_or(BadBinding::Proof("`jti`"))?;
-        let digest = |jti: &str| {
-            let mut key = CacheKey::builder();
-            key.field("key", expected.thumbprint.as_bytes());
-            key.field("jti", jti.as_bytes());
-            key.finish()
-        };
-        self.remember(digest(jti), digest(""))
+        let mut proof = CacheKey::builder();
+        proof.field("key", expected.thumbprint.as_bytes());
+        proof.field("jti", jti.as_bytes());
+        self.remember(proof.finish(), expected.holder)
     }
 
     fn check_claims(
@@ -150,8 +149,8 @@ impl ProofMemory {
         })
     }
 
-    /// Remembers `proof`, made with `key`. The bound per key is met first: nobody fills the memory alone.
-    fn remember(&self, proof: CacheKey, key: CacheKey) -> Result<(), BadBinding> {
+    /// Remembers a proof of `holder`, whose own bound is met first: nobody fills the memory alone.
+    fn remember(&self, proof: CacheKey, holder: CacheKey) -> Result<(), BadBinding> {
         let now = self.clock.now();
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         if seen.since.until(now) >= self.generation {
@@ -161,11 +160,11 @@ impl ProofMemory {
         if seen.previous.proofs.contains(&proof) || seen.current.proofs.contains(&proof) {
             return Err(BadBinding::Replayed);
         }
-        let made = seen.current.by_key.get(&key).copied().unwrap_or_default();
-        if made >= MAX_PER_KEY || seen.current.proofs.len() >= MAX_REMEMBERED {
+        let made = seen.current.by_holder.get(&holder).copied().unwrap_or_default();
+        if made >= MAX_PER_HOLDER || seen.current.proofs.len() >= MAX_REMEMBERED {
             return Err(BadBinding::MemoryFull);
         }
-        seen.current.by_key.insert(key, made + 1);
+        seen.current.by_holder.insert(holder, made + 1);
         seen.current.proofs.insert(proof);
         Ok(())
     }
@@ -210,4 +209,4 @@ const FUTURE: Duration = Duration::from_secs(5);
 const NONCE_SECONDS: u64 = 120;
 const MAX_JTI: usize = 256;
 const MAX_REMEMBERED: usize = 500_000;
-const MAX_PER_KEY: usize = 200_000;
+const MAX_PER_HOLDER: usize = 100_000;

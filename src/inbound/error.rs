@@ -138,7 +138,7 @@ impl Fault {
             Self::Introspection(_) => "issuer_unavailable",
             Self::Binding(BadBinding::MemoryFull) => "proof_memory_full",
             Self::Binding(_) => "proof_invalid",
-            Self::Unmet(Unmet::Scope | Unmet::Role) => "insufficient_scope",
+            Self::Unmet(Unmet::AppScope | Unmet::Scope | Unmet::Role) => "insufficient_scope",
             Self::Unmet(_) => "caller_not_allowed",
             Self::Claim(_)
             | Self::Inactive
@@ -192,7 +192,7 @@ impl Fault {
                 Unmet::Kind => "caller_kind",
                 Unmet::NoRights => "no_rights",
                 Unmet::Role => "role",
-                Unmet::Scope => "scope",
+                Unmet::AppScope | Unmet::Scope => "scope",
             },
         }
     }

@@ -22,7 +22,8 @@ use super::authentication::Evidence;
 use super::claims::{BadClaim, Claims};
 use super::error::Fault;
 use super::issuer::{IssuerKind, IssuerSpec};
-use super::verified::{ClaimNames, GoodUntil, Verified};
+use super::jws::{Compact, EmbeddedKey};
+use super::verified::{ClaimNames, Confirmation, GoodUntil, Verified};
 use crate::authority::{Answer, AuthorityError, ClientSpec, Endpoint, FormRequest};
 use crate::cache_key::CacheKey;
 use crate::clock::Moment;
@@ -51,6 +52,8 @@ pub struct IntrospectionError {
     pub text: Arc<str>,
     /// Whether the issuer refused us, rather than being out of reach.
     pub refused: bool,
+    /// Whether another token might well be answered.
+    pub about_token: bool,
     /// When to ask again.
     pub retry_in: Duration,
 }
@@ -64,7 +67,7 @@ pub struct Introspector {
     evidence: Arc<Evidence>,
     fetcher: Handle,
     questions: IntCounterVec,
-    flights: Mutex<HashMap<CacheKey, Flight>>,
+    flights: Mutex<Flights>,
     /// What is wrong with a token, and until when that counts.
     refused: Cache<CacheKey, (Fault, Moment)>,
     /// Tokens that were good before.
@@ -72,6 +75,14 @@ pub struct Introspector {
     trouble: Mutex<Trouble>,
     room: Semaphore,
     room_for_welcome: Semaphore,
+}
+
+/// Questions on their way.
+#[derive(Debug, Default)]
+struct Flights {
+    by_token: HashMap<CacheKey, Flight>,
+    /// How many of them are about tokens that were not good before.
+    strangers: usize,
 }
 
 /// Questions in a row that were not answered.
@@ -155,27 +166,30 @@ impl Introspector {
 
     /// The question on its way for this token, or a new one in a task of its own.
     fn flight(self: &Arc<Self>, token: &str, digest: CacheKey) -> Option<Flight> {
+        let is_welcome = self.welcome.get(&digest).is_some();
         let mut flights = self.flights.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(flight) = flights.get(&digest) {
+        if let Some(flight) = flights.by_token.get(&digest) {
             return Some(flight.clone());
         }
-        if flights.len() >= MAX_WAITING {
+        let strangers = flights.strangers + usize::from(!is_welcome);
+        if strangers > MAX_STRANGERS || flights.by_token.len() >= 2 * MAX_STRANGERS {
             return None;
         }
+        flights.strangers = strangers;
         let (answers, flight) = watch::channel(None);
-        flights.insert(digest, flight.clone());
+        flights.by_token.insert(digest, flight.clone());
         drop(flights);
-        let landing = Landing { introspector: Arc::clone(self), digest, answers };
+        let landing = Landing { introspector: Arc::clone(self), digest, is_welcome, answers };
         let token = SecretString::from(token);
         self.fetcher.spawn(async move {
-            let outcome = landing.introspector.ask(token.expose_secret(), digest).await;
+            let asked = landing.introspector.ask(token.expose_secret(), digest, is_welcome);
+            let outcome = asked.await;
             landing.answers.send_replace(Some(outcome));
         });
         Some(flight)
     }
 
-    async fn ask(&self, token: &str, digest: CacheKey) -> Outcome {
-        let is_welcome = self.welcome.get(&digest).is_some();
+    async fn ask(&self, token: &str, digest: CacheKey, is_welcome: bool) -> Outcome {
         let room = if is_welcome { &self.room_for_welcome } else { &self.room };
         // A long line is nobody's fault but the callers', so it is not remembered as a failure.
         let Ok(Ok(_room)) = tokio::time::timeout(FIRST_PAUSE, room.acquire()).await else {
@@ -198,6 +212,7 @@ impl Introspector {
             Err(fault) => {
                 let pause = self.introspection().map_or(FIRST_PAUSE, |spec| spec.negative_cache);
                 self.refuse(digest, fault, pause);
+                self.welcome.remove(&digest);
                 self.lock_trouble().streak = 0;
                 "inactive"
             }
@@ -215,6 +230,9 @@ impl Introspector {
     fn note_trouble(&self, error: &IntrospectionError) {
         let issuer = self.spec.name.as_ref();
         tracing::warn!(issuer, %error, "introspection failed");
+        if error.about_token {
+            return;
+        }
         let mut trouble = self.lock_trouble();
         trouble.streak += 1;
         if trouble.streak >= TROUBLE {
@@ -232,7 +250,7 @@ impl Introspector {
             };
             Fault::from(unavailable(&error.to_string(), retry_in))
         })?;
-        self.judge(spec, &answer)
+        self.judge(spec, &answer, token)
     }
 
     async fn exchange(
@@ -254,7 +272,7 @@ impl Introspector {
         client.authority.post(&endpoint.url, &request).await
     }
 
-    fn judge(&self, spec: &IntrospectionSpec, answer: &Answer) -> Outcome {
+    fn judge(&self, spec: &IntrospectionSpec, answer: &Answer, token: &str) -> Outcome {
         if answer.status == StatusCode::BAD_REQUEST && blames_the_token(&answer.body) {
             return Err(Fault::Inactive);
         }
@@ -264,19 +282,29 @@ impl Introspector {
             let refused = answer.status == StatusCode::UNAUTHORIZED;
             let asked_to_wait = answer.retry_after().unwrap_or(FIRST_PAUSE).min(MAX_PAUSE);
             let retry_in = if refused { REFUSAL_PAUSE } else { asked_to_wait };
-            return Err(IntrospectionError { text: text.into(), refused, retry_in }.into());
+            // 408 and 429 are about time, and so is what servers fail with; the rest is about this question.
+            let passing = [StatusCode::REQUEST_TIMEOUT, StatusCode::TOO_MANY_REQUESTS];
+            let about_token =
+                answer.status.is_client_error() && !refused && !passing.contains(&answer.status);
+            let text = text.into();
+            return Err(IntrospectionError { text, refused, about_token, retry_in }.into());
         }
         let senseless = |what: &str| Fault::from(unavailable(what, FIRST_PAUSE));
         let claims = Claims::parse(&answer.body).map_err(|_| senseless("not a JSON object"))?;
         match claims.members().get("active") {
-            Some(Value::Bool(true)) => Ok(Arc::new(self.read(spec, claims)?)),
+            Some(Value::Bool(true)) => Ok(Arc::new(self.read(spec, claims, token)?)),
             Some(Value::Bool(false)) => Err(Fault::Inactive),
             _ => Err(senseless("no `active` in the answer")),
         }
     }
 
     /// An active token's answer is held against the same rules as a signed one's claims.
-    fn read(&self, spec: &IntrospectionSpec, claims: Claims) -> Result<Verified, Fault> {
+    fn read(
+        &self,
+        spec: &IntrospectionSpec,
+        claims: Claims,
+        token: &str,
+    ) -> Result<Verified, Fault> {
         let issuer = claims.text("iss")?;
         if spec.issuer.is_some() && issuer.is_some() && issuer != spec.issuer.as_deref() {
             return Err(BadClaim::Issuer.into());
@@ -286,7 +314,7 @@ impl Introspector {
         }
         let known = ["bearer", "dpop", "access_token"];
         let kind = claims.text("token_type")?.map(str::to_ascii_lowercase);
-        if kind.is_some_and(|kind| !known.contains(&kind.as_str())) {
+        if kind.as_deref().is_some_and(|kind| !known.contains(&kind)) {
             return Err(BadClaim::OtherKind.into());
         }
         claims.check_other_kinds()?;
@@ -296,7 +324,12 @@ impl Introspector {
         let (roles, assumed) = (&self.spec.roles_claim, self.spec.assumed);
         let names = ClaimNames { roles, is_entra: false, assumed };
         let good_until = GoodUntil::new(clock, ends, spec.cache);
-        Ok(Verified::new(&self.spec.name, claims, names, good_until, None)?)
+        let mut verified = Verified::new(&self.spec.name, claims, names, good_until, None)?;
+        if kind.as_deref() == Some("dpop") && verified.confirmation == Confirmation::None {
+            return Err(BadClaim::OtherKind.into());
+        }
+        verified.named_issuer = named_issuer(token);
+        Ok(verified)
     }
 
     fn introspection(&self) -> Option<&IntrospectionSpec> {
@@ -315,14 +348,24 @@ impl Introspector {
 struct Landing {
     introspector: Arc<Introspector>,
     digest: CacheKey,
+    is_welcome: bool,
     answers: watch::Sender<Option<Outcome>>,
 }
 
 impl Drop for Landing {
     fn drop(&mut self) {
         let flights = &self.introspector.flights;
-        flights.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.digest);
+        let mut flights = flights.lock().unwrap_or_else(PoisonError::into_inner);
+        if flights.by_token.remove(&self.digest).is_some() && !self.is_welcome {
+            flights.strangers -= 1;
+        }
     }
+}
+
+/// What a token that is a JWS names as its issuer; nothing of it is believed.
+fn named_issuer(token: &str) -> Option<String> {
+    let payload = Compact::parse(token, EmbeddedKey::Refused).ok()?.payload().ok()?;
+    Claims::parse(&payload).ok()?.text("iss").ok()?.map(str::to_owned)
 }
 
 /// Some servers answer so to a token of a kind they cannot look up.
@@ -337,11 +380,11 @@ fn crowded() -> Fault {
 }
 
 fn unavailable(text: &str, retry_in: Duration) -> IntrospectionError {
-    IntrospectionError { text: text.into(), refused: false, retry_in }
+    IntrospectionError { text: text.into(), refused: false, about_token: false, retry_in }
 }
 
 const MAX_QUESTIONS: usize = 64;
-const MAX_WAITING: usize = 4096;
+const MAX_STRANGERS: usize = 2048;
 const MAX_REMEMBERED: usize = 50_000;
 /// So many in a row are no longer the tokens' fault.
 const TROUBLE: u32 = 3;

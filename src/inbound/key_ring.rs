@@ -316,7 +316,8 @@ impl KeyRing {
                     old.keys.retire_all_but(&keys);
                 }
                 let private = keys.private();
-                if private > 0 {
+                let told = self.current.load().as_ref().map_or(0, |old| old.keys.private());
+                if private > told {
                     let what = "the issuer publishes private or symmetric keys; they are not used";
                     tracing::warn!(issuer, private, "{what}");
                 }
@@ -347,7 +348,7 @@ impl KeyRing {
         let streak = self.lock().failure.as_ref().map_or(0, |failure| failure.streak);
         let doubled = FIRST_PAUSE * 2_u32.saturating_pow(streak.clamp(1, 12) - 1);
         let pause = match (streak, self.is_usable()) {
-            (0, _) => self.refresh().saturating_sub(self.age().unwrap_or_default()),
+            (0, true) => self.refresh().saturating_sub(self.age().unwrap_or_default()),
             (_, true) => doubled.min(MAX_RENEW_PAUSE).min(self.refresh()),
             (_, false) => doubled.min(MAX_ASK_PAUSE),
         };

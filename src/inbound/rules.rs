@@ -66,6 +66,9 @@ pub enum Unmet {
     /// A scope is missing.
     #[error("a required scope")]
     Scope,
+    /// A scope that applications need is missing.
+    #[error("a required scope of applications")]
+    AppScope,
 }
 
 impl Rules {
@@ -125,7 +128,7 @@ impl Rules {
 
     fn judge_application(&self, caller: &Verified) -> Result<(), Unmet> {
         if !has_all(&caller.scopes, &self.app_scopes) {
-            return Err(Unmet::Scope);
+            return Err(Unmet::AppScope);
         }
         if !has_all(&caller.roles, &self.app_roles) || !has_any(&caller.roles, &self.any_app_role) {
             return Err(Unmet::Role);

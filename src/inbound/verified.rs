@@ -11,6 +11,7 @@ use serde_json::Value;
 
 use super::claims::{self, BadClaim, Claims};
 use super::key::VerificationKey;
+use crate::cache_key::CacheKey;
 use crate::clock::{Clock, Moment};
 
 /// What a verified token says about its caller.
@@ -31,6 +32,8 @@ pub struct Verified {
     pub claims: Claims,
     /// Until when it counts.
     pub(super) good_until: GoodUntil,
+    /// For a token that its issuer was asked about although it is a JWS: what it names as issuer.
+    pub(super) named_issuer: Option<String>,
     /// The key that signed it.
     pub(super) key: Option<Arc<VerificationKey>>,
     /// Whether Entra issued it, where a token without scopes and roles gives no right at all.
@@ -112,9 +115,20 @@ impl Verified {
             client_id,
             claims,
             good_until,
+            named_issuer: None,
             key,
             is_entra: names.is_entra,
         })
+    }
+
+    /// The digest of the application that got the token, else of the person it is about.
+    pub(super) fn holder(&self) -> CacheKey {
+        let subject = || self.claims.at("sub").and_then(Value::as_str);
+        let mut holder = CacheKey::builder();
+        holder.field("issuer", self.issuer.as_bytes());
+        let id = self.client_id.as_deref().or_else(subject).unwrap_or_default();
+        holder.field("holder", id.as_bytes());
+        holder.finish()
     }
 
     /// What it keeps in memory, about.
@@ -151,12 +165,11 @@ fn roles(claims: &Claims, path: &str) -> Result<Vec<String>, BadClaim> {
 
 /// RFC 9068 says `client_id`, OpenID Connect and Entra v2 `azp`, Entra v1 `appid`, Okta `cid`.
 fn client_id(claims: &Claims) -> Result<Option<String>, BadClaim> {
+    let mut first = None;
     for name in CLIENT_ID_CLAIMS {
-        if let Some(id) = claims.text(name)? {
-            return Ok(Some(id.to_owned()));
-        }
+        first = first.or(claims.text(name)?);
     }
-    Ok(None)
+    Ok(first.map(str::to_owned))
 }
 
 /// `idtyp` where it is given; otherwise by the marks that each kind leaves. Where there are none nobody
@@ -180,8 +193,14 @@ fn kind(claims: &Claims, scopes: &[String], names: ClaimNames<'_>) -> Result<Cal
     }
     let ids = CLIENT_ID_CLAIMS.iter().filter_map(|claim| claims.at(claim)?.as_str());
     let ids: Vec<&str> = ids.collect();
-    Ok(if own_subject || has_marks_of_an_application(claims, subject, &ids) {
+    let has = |name: &&str| claims.members().contains_key(*name);
+    // Whoever checks it: a token of Entra, which says how the application proved itself.
+    let is_entra_app = own_subject && ["azpacr", "appidacr"].iter().any(has);
+    Ok(if is_entra_app || has_marks_of_an_application(claims, subject, &ids) {
         CallerKind::Application
+    } else if own_subject || looks_like_a_service_account(claims) {
+        // Not enough to tell, and too much to be taken for a person.
+        CallerKind::Other
     } else if subject.is_some() && !ids.is_empty() {
         CallerKind::User
     } else {
@@ -197,7 +216,7 @@ fn has_marks_of_an_application(claims: &Claims, subject: Option<&str>, ids: &[&s
         subject.is_some_and(|subject| subject.strip_suffix("@clients").unwrap_or(subject) == *id)
     };
     // Keycloak: an application has no session, and its account a name that only it may have.
-    let account = text("preferred_username").and_then(|name| name.strip_prefix("service-account-"));
+    let account = text("preferred_username").and_then(|name| name.strip_prefix(SERVICE_ACCOUNT));
     let is_service_account =
         |id: &&str| account.is_some_and(|account| account == id.to_lowercase());
     let sessions = ["sid", "session_state", "auth_time"];
@@ -205,6 +224,12 @@ fn has_marks_of_an_application(claims: &Claims, subject: Option<&str>, ids: &[&s
         || text("gty") == Some("client-credentials")
         || ["clientHost", "clientAddress"].iter().any(has)
         || (ids.iter().any(is_service_account) && has(&"client_id") && !sessions.iter().any(has))
+}
+
+/// A name that people should not have, though some may.
+fn looks_like_a_service_account(claims: &Claims) -> bool {
+    let name = claims.at("preferred_username").and_then(Value::as_str);
+    name.is_some_and(|name| name.starts_with(SERVICE_ACCOUNT))
 }
 
 fn confirmation(claims: &Claims) -> Result<Confirmation, BadClaim> {
@@ -224,3 +249,4 @@ fn confirmation(claims: &Claims) -> Result<Confirmation, BadClaim> {
 }
 
 const CLIENT_ID_CLAIMS: [&str; 4] = ["azp", "appid", "client_id", "cid"];
+const SERVICE_ACCOUNT: &str = "service-account-";

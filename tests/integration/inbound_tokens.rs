@@ -455,6 +455,8 @@ async fn rs10_another_kind_of_token_by_the_same_signer_is_refused() {
         json!({ "events": {} }),
         json!({ "typ": "ID" }),
         json!({ "typ": "Refresh" }),
+        json!({ "token_use": "id" }),
+        json!({ "nonce": "n" }),
     ] {
         assert!(!lenient.passes(&key.token(&claims_with(&mark))).await, "{mark}");
     }

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::support::authority::{Answer, Authority};
 use crate::support::client::get;
-use crate::support::issuer::{Key, bearer, claims, issuer_yaml, now, publish};
+use crate::support::issuer::{Key, bearer, claims, claims_with, issuer_yaml, now, publish};
 use crate::support::upstream::Upstream;
 use crate::support::vicar::Vicar;
 
@@ -119,6 +119,9 @@ async fn the_answer_is_held_against_rules_issuer_audience_and_kind() {
         (json!({ "aud": "api", "iat": "soon" }), invalid()),
         (json!({ "aud": "api", "token_type": "refresh_token" }), invalid()),
         (json!({ "aud": "api", "typ": "Refresh" }), invalid()),
+        (json!({ "aud": "api", "token_use": "refresh_token" }), invalid()),
+        (json!({ "aud": "api", "token_use": "access_token" }), ok()),
+        (json!({ "aud": "api", "token_type": "DPoP" }), invalid()),
         (json!({ "aud": "api", "scope": "b" }), scope.clone()),
         (json!({ "aud": "api", "sub": "app-1" }), scope),
         (json!({ "aud": "api", "cnf": { "jkt": "x" } }), (401, "proof_invalid".to_owned())),
@@ -144,7 +147,6 @@ fn useless() -> Vec<(Answer, u16, &'static str)> {
             503,
             "issuer_unavailable",
         ),
-        (Answer::json(400, "{}"), 503, "issuer_unavailable"),
         (Answer::json(429, "{}").header("retry-after", "3600"), 503, "issuer_unavailable"),
         (Answer::json(401, "{}"), 502, "issuer_refused_client"),
     ]
@@ -200,6 +202,13 @@ async fn one_callers_token_costs_no_other_caller_an_answer() {
         asked.always(Some(active(&json!({}))));
         assert_eq!(show(&vicar, &format!("other-{number}")).await, ok());
     }
+    // However many tokens it is that the issuer, or what stands before it, does not like.
+    for (number, status) in [400, 403, 404, 413, 422, 400, 403].into_iter().enumerate() {
+        asked.always(Some(Answer::json(status, "{}")));
+        assert_eq!(show(&vicar, &format!("disliked-{number}")).await.0, 503);
+    }
+    asked.always(Some(active(&json!({}))));
+    assert_eq!(show(&vicar, "liked").await, ok());
     for error in ["unsupported_token_type", "invalid_token"] {
         asked.always(Some(Answer::json(400, &format!(r#"{{"error":"{error}"}}"#))));
         assert_eq!(show(&vicar, error).await, invalid());
@@ -221,4 +230,35 @@ async fn signed_tokens_of_a_known_issuer_are_not_shown_to_another() {
     let stranger = Key::new("other").token(&claims());
     assert_eq!(show(&vicar, &stranger).await, invalid());
     assert_eq!(asked.count(), 0);
+}
+
+#[tokio::test]
+async fn what_another_route_asked_does_not_count_where_the_keys_are_known() {
+    let (signed, asked, upstream) = parties().await;
+    let key = Key::new("k");
+    publish(&signed, &[&key]);
+    let route = |name: &str, issuers: &str| {
+        format!(
+            "  - {{ name: {name}, listener: l, match: {{ path: /{name} }}, token: strip, \
+             authenticate: {{ issuers: [{issuers}] }}, upstream: '{}' }}\n",
+            upstream.url()
+        )
+    };
+    let vicar = Vicar::start(&format!(
+        "{}  o: {{ introspection: {{ client: c, endpoint: '{}/introspect', danger_any_audience: true }} \
+         }}\nclients:\n  c: {{ authority: {{ token_endpoint: '{}/token' }}, client_id: me, credential: \
+         {{ client_secret_basic: {{ danger_inline: s }} }}, warm_up: false }}\nroutes:\n{}{}",
+        issuer_yaml(&signed, ""),
+        asked.url(),
+        asked.url(),
+        route("asks", "o"),
+        route("knows", "i, o"),
+    ));
+    asked.always(Some(active(&json!({}))));
+    // Good to whoever asks; but for another API than ours.
+    let token = bearer(&key.token(&claims_with(&json!({ "aud": "api://other" }))));
+    for (path, status) in [("/knows", 401), ("/asks", 200), ("/knows", 401), ("/asks", 200)] {
+        let reply = get(&vicar.address(), path, &token).await;
+        assert_eq!(reply.status, status, "{path} {}", reply.body);
+    }
 }

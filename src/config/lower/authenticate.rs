@@ -51,6 +51,7 @@ impl Lowering<'_> {
         let challenges = Challenges {
             resource_metadata: resource.map(|resource| resource.url().to_owned()),
             scope: rules.scope(),
+            app_scope: rules.app_scopes.join(" "),
             proof_required: proof.required,
         };
         Some(Arc::new(AuthenticationSpec {

@@ -78,6 +78,10 @@ impl Lowering<'_> {
         let http = self.authority_http(yaml.ca.as_ref(), &yaml.proxy, &yaml.timeouts, path);
         self.one_kind(yaml, path)?;
         let http = http?;
+        if yaml.entra.is_some() && self.is_written(&format!("{path}.assume")) {
+            let what = "nothing is assumed of Entra's tokens: they tell";
+            self.problem(&format!("{path}.assume"), what, "take it out");
+        }
         let (identity, location, roles) = if let Some(entra) = &yaml.entra {
             self.entra_issuer(entra, http, &format!("{path}.entra"))?
         } else if let Some(oidc) = &yaml.oidc {
