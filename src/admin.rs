@@ -105,6 +105,7 @@ impl Admin {
             json!({
                 "issuer": issuer.name.as_ref(),
                 "keys": ring.len(),
+                "usable": ring.is_usable(),
                 "keys_age_seconds": ring.age().map(|age| age.as_secs()),
                 "failure": ring.failure(),
             })
@@ -117,13 +118,13 @@ impl Admin {
     }
 
     fn note_key_age(&self) {
+        let metrics = &self.metrics.inbound;
         for (issuer, ring) in self.issuers.key_rings() {
-            let age = ring.age().map_or(-1, |age| i64::try_from(age.as_secs()).unwrap_or(i64::MAX));
-            self.metrics
-                .inbound
-                .issuer_keys_age
-                .with_label_values(&[issuer.name.as_ref()])
-                .set(age);
+            let number = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
+            let age = ring.age().map_or(-1, |age| number(age.as_secs()));
+            let usable = if ring.is_usable() { ring.len() as u64 } else { 0 };
+            metrics.issuer_keys_age.with_label_values(&[issuer.name.as_ref()]).set(age);
+            metrics.issuer_keys.with_label_values(&[issuer.name.as_ref()]).set(number(usable));
         }
     }
 

@@ -100,7 +100,7 @@ const WAIVERS: &[(Rule, &str, &str)] = &[
     (Rule::Status, "forward.rs", "reads the upstream's 101 and refuses one that nobody asked for"),
     (Rule::Status, "authority/metadata.rs", "reads the authority's answer"),
     (Rule::Status, "inbound/introspection.rs", "reads the issuer's answer"),
-    (Rule::Status, "inbound/key_ring.rs", "reads the issuer's answer"),
+    (Rule::Status, "inbound/key_source.rs", "reads the issuer's answer"),
     (Rule::Status, "token/wire.rs", "reads the authority's answer"),
 ];
 

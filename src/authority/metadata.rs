@@ -119,6 +119,14 @@ impl Metadata {
         Ok(document)
     }
 
+    /// What the document says has turned out wrong: it is read again before it is used again.
+    pub fn doubt(&self, clock: &Clock) {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = known.as_mut() {
+            known.fresh_until = clock.now();
+        }
+    }
+
     async fn discover(&self, http: &AuthorityHttp) -> Result<Document, AuthorityError> {
         let mut failure = None;
         for url in candidates(&self.location) {
@@ -148,7 +156,10 @@ impl Metadata {
             .map_err(|_| problem(url, "not a metadata document with `issuer`".into()))?;
         // RFC 8414 section 3.3: identical, or the document must not be used.
         if !self.expected.accepts(&document.issuer) {
-            return Err(problem(url, "it is for another issuer than configured".into()));
+            // Not repeated: what they write is not ours to log.
+            let what =
+                "its `issuer` is not the configured one; both must be equal to the last slash";
+            return Err(problem(url, what.into()));
         }
         Ok(document)
     }
@@ -189,11 +200,10 @@ impl Document {
         let is_local = Url::parse(&self.issuer).is_ok_and(|issuer| tls::is_loopback(&issuer));
         let allowed =
             |url: &Url| tls::is_https_or_loopback(url) && (is_local || !tls::is_loopback(url));
-        let url = given.and_then(|given| Url::parse(given).ok());
-        url.filter(allowed).ok_or_else(|| AuthorityError::Metadata {
-            url: self.issuer.clone(),
-            what: format!("its {name} is not an https URL of another machine"),
-        })
+        let wrong = |what: String| AuthorityError::Metadata { url: self.issuer.clone(), what };
+        let given = given.ok_or_else(|| wrong(format!("it names no {name}")))?;
+        let url = Url::parse(given).ok().filter(allowed);
+        url.ok_or_else(|| wrong(format!("its {name} is not an https URL of another machine")))
     }
 }
 

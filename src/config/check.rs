@@ -83,6 +83,16 @@ impl<'a> Checker<'a> {
                 .as_array()
                 .is_some_and(|r| r.contains(&entry.key.as_str().into()));
             if matches!(entry.node.value, Value::Null) && known.is_some() && !required {
+                if known.is_some_and(|schema| self.is_optional(schema)) {
+                    // Left out it means less than written: `authenticate:` alone must not open a route.
+                    let what = format!("nothing is written after `{}`", entry.key);
+                    self.problem(
+                        entry.position,
+                        &inner,
+                        what,
+                        "fill it in, or take the key out".into(),
+                    );
+                }
                 continue;
             }
             match schema_of_value.filter(|schema| schema.is_object()) {
@@ -106,6 +116,12 @@ impl<'a> Checker<'a> {
         Json::Object(typed)
     }
 
+    /// Whether leaving a key out has a meaning of its own, other than its default.
+    fn is_optional(&self, schema: &'a Json) -> bool {
+        let schema = self.resolve(schema);
+        has_type(schema, "null") || self.variants(schema).iter().any(|v| has_type(v, "null"))
+    }
+
     fn scalar_mismatch(
         &mut self,
         node: &Node,
@@ -121,7 +137,10 @@ impl<'a> Checker<'a> {
         }
         let allowed: Vec<&str> = variants.iter().flat_map(|v| constants(v)).collect();
         let symmetric = allowed.contains(&"RS256") && text.to_ascii_uppercase().starts_with("HS");
-        let hint = if symmetric {
+        let is_list = variants.iter().any(|v| has_type(v, "array"));
+        let hint = if is_list && allowed.is_empty() {
+            "in brackets, also for one: [a]".to_owned()
+        } else if symmetric {
             "never accepted: whoever can verify such a token can sign one".to_owned()
         } else {
             suggestion(text, &allowed)

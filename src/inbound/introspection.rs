@@ -89,6 +89,8 @@ struct Flights {
 #[derive(Debug, Default)]
 struct Trouble {
     streak: u32,
+    /// What the latest one failed with.
+    latest: Option<&'static str>,
     /// Nobody asks before.
     pause: Option<(IntrospectionError, Moment)>,
 }
@@ -127,13 +129,10 @@ impl Introspector {
         &self.spec.name
     }
 
-    /// Why it is left alone at the moment, if it is.
+    /// Why the latest question was not answered, unless one was answered since.
     #[must_use]
     pub fn failure(&self) -> Option<&'static str> {
-        let now = self.evidence.clock.now();
-        let trouble = self.lock_trouble();
-        let (error, _) = trouble.pause.as_ref().filter(|(_, until)| now < *until)?;
-        Some(if error.refused { "issuer_refused_client" } else { "issuer_unavailable" })
+        self.lock_trouble().latest
     }
 
     /// Whether what it said before still counts.
@@ -201,7 +200,7 @@ impl Introspector {
                 // Before the flight ends: whoever comes after it must find the answer.
                 self.evidence.verified.put(digest, self.id, verified);
                 self.welcome.insert(digest, ());
-                self.lock_trouble().streak = 0;
+                *self.lock_trouble() = Trouble::default();
                 "active"
             }
             Err(Fault::Introspection(error)) => {
@@ -213,7 +212,7 @@ impl Introspector {
                 let pause = self.introspection().map_or(FIRST_PAUSE, |spec| spec.negative_cache);
                 self.refuse(digest, fault, pause);
                 self.welcome.remove(&digest);
-                self.lock_trouble().streak = 0;
+                *self.lock_trouble() = Trouble::default();
                 "inactive"
             }
         };
@@ -235,6 +234,8 @@ impl Introspector {
         }
         let mut trouble = self.lock_trouble();
         trouble.streak += 1;
+        trouble.latest =
+            Some(if error.refused { "issuer_refused_client" } else { "issuer_unavailable" });
         if trouble.streak >= TROUBLE {
             let until = self.evidence.clock.now().after(error.retry_in);
             trouble.pause = Some((error.clone(), until));

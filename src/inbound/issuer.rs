@@ -12,7 +12,8 @@ use super::entra::EntraIssuers;
 use super::error::Fault;
 use super::introspection::IntrospectionSpec;
 use super::jws::Compact;
-use super::key_ring::{KeyRing, KeySource};
+use super::key_ring::KeyRing;
+use super::key_source::KeySource;
 use super::verified::{CallerKind, ClaimNames, GoodUntil, Verified};
 use crate::clock::Clock;
 

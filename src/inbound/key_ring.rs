@@ -5,48 +5,20 @@
 //! the cool-down: callers must not be able to make us call. The last good set serves through an outage up
 //! to a hard limit.
 
-use std::path::PathBuf;
+use std::any::Any;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
-use http::StatusCode;
 use prometheus::{IntCounterVec, IntGauge};
 use tokio::runtime::Handle;
 use tokio::sync::watch;
-use url::Url;
 
 use super::algorithm::Algorithm;
 use super::key::VerificationKey;
 use super::key_set::{KeySet, NoKey};
-use crate::authority::{AuthorityError, AuthorityHttp, Metadata};
+use super::key_source::{FetchError, Fetched, KeySource};
 use crate::clock::{Clock, Moment};
-
-/// Where a key set comes from, and how it is kept.
-#[derive(Debug)]
-pub struct KeySource {
-    /// Where it is.
-    pub location: KeyLocation,
-    /// What its keys may be used with.
-    pub algorithms: Vec<Algorithm>,
-    /// How often it is fetched anew.
-    pub refresh: Duration,
-    /// How often unknown names may bring that forward.
-    pub cool_down: Duration,
-    /// How long the last good set serves when no newer one can be had.
-    pub stale: Duration,
-}
-
-/// Where a key set is.
-#[derive(Debug)]
-pub enum KeyLocation {
-    /// Where the issuer's metadata say.
-    Discovered(Metadata, AuthorityHttp),
-    /// At a known address.
-    Uri(Url, AuthorityHttp),
-    /// In a file, which is read again and again.
-    File(PathBuf),
-}
 
 /// Counters of one issuer's keys.
 #[derive(Clone, Debug)]
@@ -82,6 +54,8 @@ pub struct KeyRing {
     metrics: KeyMetrics,
     current: ArcSwapOption<Current>,
     state: Mutex<State>,
+    /// Dropped with the first key set: readiness waits for it.
+    waiting: Mutex<Option<Box<dyn Any + Send>>>,
 }
 
 #[derive(Debug)]
@@ -107,20 +81,7 @@ struct Failure {
     reason: &'static str,
     streak: u32,
     ask_again: Moment,
-}
-
-/// A fetched set and the issuer that its metadata name.
-type Fetched = Result<(KeySet, Option<String>), FetchError>;
-
-/// Why a fetch brought nothing.
-#[derive(Debug, thiserror::Error)]
-enum FetchError {
-    #[error(transparent)]
-    Authority(#[from] AuthorityError),
-    #[error("{0}")]
-    Document(#[from] super::key_set::BadKeySet),
-    #[error("{0}")]
-    File(String),
+    told: Moment,
 }
 
 impl KeyRing {
@@ -133,9 +94,10 @@ impl KeyRing {
         fetcher: Handle,
         metrics: KeyMetrics,
     ) -> Arc<Self> {
-        let (current, state) = (ArcSwapOption::empty(), Mutex::default());
+        let (current, state, waiting) =
+            (ArcSwapOption::empty(), Mutex::default(), Mutex::default());
         let issuer = Arc::clone(issuer);
-        Arc::new(Self { issuer, source, clock, fetcher, metrics, current, state })
+        Arc::new(Self { issuer, source, clock, fetcher, metrics, current, state, waiting })
     }
 
     /// The key of this name, waiting for a newer set when the one at hand does not have it.
@@ -192,15 +154,14 @@ impl KeyRing {
 
     /// Fetches the set again and again for as long as somebody holds the ring; drops `waiting` when there
     /// is one for the first time.
-    pub async fn keep_fresh<W>(ring: Weak<Self>, waiting: W) {
-        let mut waiting = Some(waiting);
+    pub async fn keep_fresh(ring: Weak<Self>, waiting: impl Any + Send) {
+        if let Some(ring) = ring.upgrade() {
+            *ring.waiting.lock().unwrap_or_else(PoisonError::into_inner) = Some(Box::new(waiting));
+        }
         while let Some(ring) = ring.upgrade() {
             if ring.is_due() {
                 let mut flight = ring.fetch_anyway();
                 let _ = flight.wait_for(|ended| *ended).await;
-            }
-            if ring.is_usable() {
-                waiting.take();
             }
             let pause = ring.pause();
             drop(ring);
@@ -210,16 +171,8 @@ impl KeyRing {
 
     /// Not when somebody who waited has just had it fetched.
     fn is_due(&self) -> bool {
-        let fresh = self.age().is_some_and(|age| age < self.refresh().mul_f64(0.85));
+        let fresh = self.age().is_some_and(|age| age < self.source.pause().mul_f64(0.85));
         !fresh || self.failure().is_some()
-    }
-
-    /// How often the set is fetched: a file costs nothing.
-    fn refresh(&self) -> Duration {
-        match self.source.location {
-            KeyLocation::File(_) => self.source.refresh.min(FILE_CHECK),
-            KeyLocation::Discovered(..) | KeyLocation::Uri(..) => self.source.refresh,
-        }
     }
 
     fn find_now(
@@ -230,7 +183,8 @@ impl KeyRing {
         let current = self.current.load();
         let current = current.as_ref().filter(|_| self.is_usable()).ok_or_else(|| {
             let failure = self.lock().failure.clone();
-            KeyError::Unavailable(failure.map_or_else(|| "not fetched yet".into(), |f| f.text))
+            let why = failure.map_or_else(|| "not fetched yet".into(), |failure| failure.text);
+            KeyError::Unavailable(format!("issuer {}: {why}", self.issuer))
         })?;
         let key = current.keys.find(kid, algorithm).map_err(KeyError::NoKey)?;
         Ok((Arc::clone(key), current.discovered.clone()))
@@ -280,30 +234,13 @@ impl KeyRing {
     fn fly(self: &Arc<Self>, landing: watch::Sender<bool>) {
         let landing = Landing { ring: Arc::clone(self), landing };
         self.fetcher.spawn(async move {
-            let fetched = landing.ring.fetch().await;
+            let ring = &landing.ring;
+            let previous = ring.current.load_full();
+            let previous = previous.as_ref().map(|current| &current.keys);
+            let fetched = ring.source.fetch(previous, &ring.clock).await;
             landing.ring.take(fetched);
             drop(landing);
         });
-    }
-
-    async fn fetch(&self) -> Fetched {
-        let previous = self.current.load_full();
-        let previous = previous.as_ref().map(|current| &current.keys);
-        let parse = |body: &[u8]| KeySet::parse(body, &self.source.algorithms, previous);
-        match &self.source.location {
-            KeyLocation::Uri(url, http) => Ok((parse(&get(http, url).await?)?, None)),
-            KeyLocation::Discovered(metadata, http) => {
-                let document = metadata.document(http, &self.clock).await?;
-                let body = get(http, &document.jwks_uri()?).await?;
-                Ok((parse(&body)?, Some(document.issuer.clone())))
-            }
-            KeyLocation::File(path) => {
-                let path = path.clone();
-                let read = tokio::task::spawn_blocking(move || KeySet::document(&path)).await;
-                let body = read.unwrap_or_else(|_| Err("reading was aborted".into()));
-                Ok((parse(&body.map_err(FetchError::File)?)?, None))
-            }
-        }
     }
 
     /// Puts a new set in place, or remembers why there is none.
@@ -323,24 +260,39 @@ impl KeyRing {
                 }
                 self.metrics.keys.set(i64::try_from(keys.len()).unwrap_or(i64::MAX));
                 self.current.store(Some(Arc::new(Current { keys, discovered, fetched: now })));
+                self.waiting.lock().unwrap_or_else(PoisonError::into_inner).take();
                 if let Some(failure) = self.lock().failure.take() {
                     tracing::info!(issuer, after_failures = failure.streak, "keys obtained");
                 }
                 if private > 0 { "keys_and_private_ones" } else { "keys" }
             }
-            Err(error) => {
-                let mut state = self.lock();
-                let streak = state.failure.as_ref().map_or(1, |failure| failure.streak + 1);
-                let reason = error.reason();
-                tracing::warn!(issuer, reason, %error, "no keys; the last good ones stay in use");
-                let doubled = FIRST_PAUSE * 2_u32.saturating_pow(streak.min(8) - 1);
-                let ask_again = now.after(doubled.min(MAX_ASK_PAUSE));
-                state.failure =
-                    Some(Failure { text: error.to_string(), reason, streak, ask_again });
-                reason
-            }
+            Err(error) => self.note_failure(&error),
         };
         self.metrics.fetches.with_label_values(&[issuer, outcome]).inc();
+    }
+
+    /// Remembers why there is no newer set, and says so: at first, when it changes, and once a minute.
+    fn note_failure(&self, error: &FetchError) -> &'static str {
+        let (issuer, now, age) = (self.issuer.as_ref(), self.clock.now(), self.age());
+        let (text, reason) = (error.to_string(), error.reason());
+        let mut state = self.lock();
+        let old = state.failure.as_ref();
+        let streak = old.map_or(1, |failure| failure.streak + 1);
+        let is_news = old.is_none_or(|old| old.text != text || old.told.until(now) >= TELL_AGAIN);
+        let told = old.filter(|_| !is_news).map_or(now, |old| old.told);
+        let doubled = FIRST_PAUSE * 2_u32.saturating_pow(streak.min(8) - 1);
+        let ask_again = now.after(doubled.min(MAX_ASK_PAUSE));
+        if is_news {
+            let age = age.map(|age| age.as_secs());
+            let what = match age {
+                None => "no keys yet: this issuer's callers get 503",
+                Some(_) if self.is_usable() => "no newer keys; the last good ones serve",
+                Some(_) => "the last good keys are too old: this issuer's callers get 503",
+            };
+            tracing::warn!(issuer, reason, error = text, failures = streak, age, "{what}");
+        }
+        state.failure = Some(Failure { text, reason, streak, ask_again, told });
+        reason
     }
 
     /// Until the next fetch: soon while there is no set, less often with one, jittered.
@@ -348,9 +300,10 @@ impl KeyRing {
         let streak = self.lock().failure.as_ref().map_or(0, |failure| failure.streak);
         let doubled = FIRST_PAUSE * 2_u32.saturating_pow(streak.clamp(1, 12) - 1);
         let pause = match (streak, self.is_usable()) {
-            (0, true) => self.refresh().saturating_sub(self.age().unwrap_or_default()),
-            (_, true) => doubled.min(MAX_RENEW_PAUSE).min(self.refresh()),
-            (_, false) => doubled.min(MAX_ASK_PAUSE),
+            (0, true) => self.source.pause().saturating_sub(self.age().unwrap_or_default()),
+            (_, true) => doubled.min(MAX_RENEW_PAUSE).min(self.source.pause()),
+            // A caller who needs a key has it fetched sooner.
+            (_, false) => doubled.min(MAX_WAIT),
         };
         pause.mul_f64(0.9 + fastrand::f64() / 10.0)
     }
@@ -373,29 +326,10 @@ impl Drop for Landing {
     }
 }
 
-impl FetchError {
-    fn reason(&self) -> &'static str {
-        match self {
-            Self::Authority(error) => error.reason(),
-            Self::Document(_) => "key_set_unusable",
-            Self::File(_) => "key_file_unreadable",
-        }
-    }
-}
-
-async fn get(http: &AuthorityHttp, url: &Url) -> Result<Vec<u8>, AuthorityError> {
-    let answer = http.get(url).await?;
-    match answer.status {
-        StatusCode::OK => Ok(answer.body),
-        status => {
-            let (status, what) = (status.as_u16(), "no key set");
-            Err(AuthorityError::Unusable { status, what })
-        }
-    }
-}
-
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
 /// Short enough that Vicar is back within two seconds of the issuer.
 const MAX_ASK_PAUSE: Duration = Duration::from_secs(1);
+/// Without a caller who waits.
+const MAX_WAIT: Duration = Duration::from_secs(10);
+const TELL_AGAIN: Duration = Duration::from_secs(60);
 const MAX_RENEW_PAUSE: Duration = Duration::from_secs(60);
-const FILE_CHECK: Duration = Duration::from_secs(5);

@@ -31,6 +31,9 @@ pub enum BadKeySet {
     /// Not `{"keys": [...]}`.
     #[error("it is not a key set")]
     NotAKeySet,
+    /// Keys that anybody could sign with.
+    #[error("its keys are private or symmetric; only public keys are used")]
+    Private,
     /// More keys than any issuer has.
     #[error("it holds more than {MAX_KEYS} keys")]
     TooMany,
@@ -82,7 +85,11 @@ impl KeySet {
                 Err(reason) => tracing::debug!(%reason, "a key of the set is not used"),
             }
         }
-        if keys.is_empty() { Err(BadKeySet::Empty) } else { Ok(Self { keys, private }) }
+        match (keys.is_empty(), private) {
+            (true, 0) => Err(BadKeySet::Empty),
+            (true, _) => Err(BadKeySet::Private),
+            (false, _) => Ok(Self { keys, private }),
+        }
     }
 
     /// Reads a key set from a file. Blocks: not for async code.

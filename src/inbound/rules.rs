@@ -95,8 +95,7 @@ impl Rules {
             CallerKind::User if self.is_for_users() => self.judge_user(caller),
             CallerKind::Application if self.is_for_applications() => self.judge_application(caller),
             // Rules for the other kind of caller only: they cannot be met.
-            _ if self.is_for_users() => Err(Unmet::Scope),
-            _ if self.is_for_applications() => Err(Unmet::Role),
+            _ if self.is_for_users() || self.is_for_applications() => Err(Unmet::Kind),
             _ => self.judge_without_rules(caller),
         }
     }

@@ -55,6 +55,10 @@ pub(super) struct Observation {
     reason: Option<&'static str>,
     /// What was found out about the caller: the kind, or the precise class of what is wrong.
     caller: Option<&'static str>,
+    /// What is wrong with the caller, in a sentence that repeats nothing of its token.
+    detail: Option<String>,
+    /// Who vouched for the caller.
+    issuer: Option<Arc<str>>,
     status: Option<StatusCode>,
     end: BodyEnd,
     _in_flight: InFlight,
@@ -102,6 +106,8 @@ impl Observation {
             route: None,
             reason: None,
             caller: None,
+            detail: None,
+            issuer: None,
             status: None,
             end: BodyEnd { bytes: 0, complete: false },
             _in_flight: in_flight,
@@ -122,6 +128,7 @@ impl Observation {
 
     /// Notes what kind of caller it is.
     pub(super) fn admitted(&mut self, caller: &Caller) {
+        self.issuer = caller.verified().map(|verified| Arc::clone(&verified.issuer));
         self.caller = match caller {
             Caller::Unchecked { .. } => None,
             Caller::Anonymous => Some("anonymous"),
@@ -152,6 +159,7 @@ impl Observation {
         self.reason = Some(reason);
         if let ProxyError::Inbound(refusal) = error {
             self.caller = Some(refusal.fault.class());
+            self.detail = Some(refusal.fault.to_string());
         }
         let route = self.route_name();
         let upstream = self.route.as_ref().map(|route| route.upstream.as_str());
@@ -202,6 +210,8 @@ impl Observation {
             status = self.status.map(|status| status.as_u16()),
             reason = self.reason,
             caller = self.caller,
+            detail = self.detail,
+            issuer = self.issuer.as_deref(),
             complete = self.end.complete,
             bytes = self.end.bytes,
             ms = self.started.elapsed().as_secs_f64() * 1000.0,

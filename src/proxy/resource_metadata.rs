@@ -42,12 +42,12 @@ impl ResourceMetadata {
     #[must_use]
     pub fn of_routes<'r>(mut self, routes: impl Iterator<Item = &'r RouteSpec>) -> Self {
         let (mut issuers, mut scopes) = (BTreeSet::new(), BTreeSet::new());
-        let mut bound = false;
+        let mut bound = None;
         for route in routes {
             let InboundSpec::Authenticated(spec) = &route.inbound else { continue };
             issuers.extend(spec.issuers.iter().flat_map(|issuer| issuer.identifiers()));
             scopes.extend(spec.rules.scopes.iter().chain(&spec.rules.any_scope).cloned());
-            bound |= spec.proof.required;
+            bound = Some(bound.unwrap_or(true) && spec.proof.required);
         }
         let document = json!({
             "resource": self.resource,
@@ -55,7 +55,7 @@ impl ResourceMetadata {
             "scopes_supported": scopes,
             "bearer_methods_supported": ["header"],
             "dpop_signing_alg_values_supported": Algorithm::ALL.map(Algorithm::name),
-            "dpop_bound_access_tokens_required": bound,
+            "dpop_bound_access_tokens_required": bound.unwrap_or_default(),
         });
         self.document = Bytes::from(document.to_string());
         self

@@ -277,6 +277,39 @@ async fn discovery_finds_the_keys_and_believes_only_its_own_issuer() {
 }
 
 #[tokio::test]
+async fn keys_that_moved_are_found_again() {
+    let (authority, upstream) = (Authority::start().await, Upstream::start().await);
+    let (old, new) = (Key::new("old"), Key::new("new"));
+    let url = authority.url().to_owned();
+    let place = |path: &str| {
+        let document = json!({ "issuer": url, "jwks_uri": format!("{url}{path}") });
+        authority.publish("/.well-known/openid-configuration", &document);
+    };
+    place("/jwks");
+    publish(&authority, &[&old]);
+    let yaml = issuer_yaml(&authority, "");
+    let at = yaml.find("jwks: {").expect("the issuer");
+    let vicar = Vicar::start(&format!(
+        "{}oidc: {{ issuer: '{url}' }}, audiences: ['api://orders'], keys: {{ refresh: 1s }} }}\n\
+         routes:\n  - {{ name: r, listener: l, token: strip, authenticate: {{ issuers: [i] }}, \
+         upstream: '{}' }}\n",
+        &yaml[..at],
+        upstream.url()
+    ));
+    let token = |key: &Key| key.token(&claims_with(&json!({ "iss": url })));
+    assert_eq!(status(&vicar, &token(&old)).await, 200);
+    authority.publish("/elsewhere", &json!({ "keys": [new.jwk()] }));
+    authority.withdraw("/jwks");
+    place("/elsewhere");
+    let moved = Instant::now();
+    while status(&vicar, &token(&new)).await != 200 {
+        assert!(moved.elapsed() < Duration::from_secs(5), "the metadata were not read again");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert_eq!(status(&vicar, &token(&old)).await, 401);
+}
+
+#[tokio::test]
 async fn rs14_what_was_verified_costs_nothing_again_and_never_outlives_the_token() {
     let (authority, upstream) = (Authority::start().await, Upstream::start().await);
     let key = Key::new("k");

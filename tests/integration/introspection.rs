@@ -122,8 +122,8 @@ async fn the_answer_is_held_against_rules_issuer_audience_and_kind() {
         (json!({ "aud": "api", "token_use": "refresh_token" }), invalid()),
         (json!({ "aud": "api", "token_use": "access_token" }), ok()),
         (json!({ "aud": "api", "token_type": "DPoP" }), invalid()),
-        (json!({ "aud": "api", "scope": "b" }), scope.clone()),
-        (json!({ "aud": "api", "sub": "app-1" }), scope),
+        (json!({ "aud": "api", "scope": "b" }), scope),
+        (json!({ "aud": "api", "sub": "app-1" }), (403, "caller_not_allowed".to_owned())),
         (json!({ "aud": "api", "cnf": { "jkt": "x" } }), (401, "proof_invalid".to_owned())),
         (json!({ "aud": "api", "active": "true" }), sorry),
     ]

@@ -7,6 +7,7 @@ use std::time::Duration;
 use http::HeaderName;
 
 use super::Lowering;
+use super::listeners::ListenerFacts;
 use crate::clock::Clock;
 use crate::config::check::suggestion;
 use crate::config::schema::{
@@ -17,7 +18,6 @@ use crate::inbound::{
     AuthenticationSpec, Callers, Challenges, IssuerKind, IssuerSpec, Origin, ProofPolicy, Rules,
 };
 use crate::inject::{IdentityHeaders, Injector, OwnedNames};
-use crate::proxy::ResourceMetadata;
 use crate::route::PathMatch;
 
 impl Lowering<'_> {
@@ -27,9 +27,11 @@ impl Lowering<'_> {
         yaml: AuthenticateYaml,
         inject: &InjectYaml,
         matches: &MatchYaml,
-        resource: Option<&ResourceMetadata>,
+        listener: Option<&ListenerFacts>,
         path: &str,
     ) -> Option<Arc<AuthenticationSpec>> {
+        let resource = listener.and_then(|listener| listener.resource.as_ref());
+        let certificates = listener.is_some_and(|listener| listener.certificates);
         let issuers = self.named_issuers(&yaml.issuers, &format!("{path}.issuers"));
         self.rules_of_text(&yaml, path);
         if !matches!(inject.existing, ExistingYaml::Replace) {
@@ -44,7 +46,7 @@ impl Lowering<'_> {
             (None, Some(host)) if !host.starts_with('*') => Origin::Matched,
             (None, _) => Origin::Unknown,
         };
-        let proof = self.proof(&yaml.proof, &origin, &format!("{path}.proof"));
+        let proof = self.proof(&yaml.proof, &origin, certificates, &format!("{path}.proof"));
         let optional = matches!(yaml.mode, AuthenticateModeYaml::Optional);
         let exempt_preflight = yaml.bypass.preflight;
         let rules = rules(yaml);
@@ -77,14 +79,23 @@ impl Lowering<'_> {
         Some(until)
     }
 
-    fn proof(&mut self, yaml: &ProofYaml, origin: &Origin, path: &str) -> ProofPolicy {
+    fn proof(
+        &mut self,
+        yaml: &ProofYaml,
+        origin: &Origin,
+        certificates: bool,
+        path: &str,
+    ) -> ProofPolicy {
         if yaml.max_age.0 > MAX_PROOF_AGE {
             let hint = "each proof is for one request";
             self.problem(&format!("{path}.max_age"), "more than 5m", hint);
         }
+        let hint = "set the listener's `resource`, or `match.host` without a wildcard";
+        let what = "nothing says what a proof must be for";
         if yaml.nonce && *origin == Origin::Unknown {
-            let hint = "set the listener's `resource`, or `match.host` without a wildcard";
-            self.problem(&format!("{path}.nonce"), "nothing says what a proof must be for", hint);
+            self.problem(&format!("{path}.nonce"), what, hint);
+        } else if yaml.required && *origin == Origin::Unknown && !certificates {
+            self.problem(&format!("{path}.required"), what, hint);
         }
         ProofPolicy { required: yaml.required, max_age: yaml.max_age.0, nonce: yaml.nonce }
     }
@@ -99,6 +110,11 @@ impl Lowering<'_> {
         let within = matches.path.as_deref().unwrap_or_default().trim_end_matches('/');
         for (at, exempt) in paths.iter().enumerate() {
             let path = format!("{path}.bypass.paths[{at}]");
+            if exempt.contains('*') {
+                let hint = "a path that ends in a slash stands for all below it: /public/";
+                self.problem(&path, "`*` has no meaning here", hint);
+                continue;
+            }
             let is_prefix = exempt.ends_with('/');
             let parsed =
                 if is_prefix { PathMatch::prefix(exempt) } else { PathMatch::exact(exempt) };
@@ -172,6 +188,10 @@ impl Lowering<'_> {
                 }
             }
         }
+        let claims = format!("{path}.claims");
+        if yaml.claims.is_empty() && self.is_written(&claims) {
+            self.problem(&claims, "no claim", "it would let everybody pass; leave it out");
+        }
         for (claim, values) in &yaml.claims {
             let none = matches!(values, OneOrManyYaml::Many(values) if values.is_empty());
             if claim.is_empty() || none {
@@ -204,8 +224,8 @@ impl Lowering<'_> {
         let mut names = HashSet::new();
         for (name, claim) in claims_to_headers {
             let path = format!("{path}.claims_to_headers.{name}");
-            if claim.is_empty() {
-                self.problem(&path, "an empty claim", "for example sub");
+            if claim.split('.').any(str::is_empty) {
+                self.problem(&path, "an empty claim, or an empty part of one", "for example sub");
             }
             if let Some(name) = self.identity_header(name, &mut names, &path) {
                 headers.add(name, claim);

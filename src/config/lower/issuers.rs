@@ -40,12 +40,17 @@ impl Lowering<'_> {
             self.problem(&format!("{path}.clock_skew"), "more than 5m", "set the clocks instead");
         }
         let (audiences, skew) = (yaml.audiences.clone(), yaml.clock_skew.0);
-        if let Some(at) = audiences.iter().position(String::is_empty) {
-            self.problem(&format!("{path}.audiences[{at}]"), "an empty audience", "take it out");
+        for (at, audience) in audiences.iter().enumerate() {
+            if audience.is_empty() || audience == "*" || audience.trim() != audience {
+                let what = "empty, a wildcard, or with blanks around it";
+                let hint = "audiences are compared exactly, as the issuer writes `aud`";
+                self.problem(&format!("{path}.audiences[{at}]"), what, hint);
+            }
         }
         let (assumed, warm_up) = (assumed(yaml.assume), yaml.warm_up);
-        if yaml.roles_claim.as_ref().is_some_and(String::is_empty) {
-            self.problem(&format!("{path}.roles_claim"), "an empty claim", "leave it out");
+        if yaml.roles_claim.as_ref().is_some_and(|claim| claim.split('.').any(str::is_empty)) {
+            let what = "an empty claim, or an empty part of one";
+            self.problem(&format!("{path}.roles_claim"), what, "for example realm_access.roles");
         }
         let (kind, roles) = if let Some(introspection) = &yaml.introspection {
             self.one_kind(&yaml, path)?;
@@ -89,6 +94,11 @@ impl Lowering<'_> {
         } else if let Some(keycloak) = &yaml.keycloak {
             let path = format!("{path}.keycloak");
             self.path_segment(&keycloak.realm, &format!("{path}.realm"))?;
+            if keycloak.url.contains("/realms/") {
+                let what = "the address of Keycloak itself, without /realms/…, is needed";
+                self.problem(&format!("{path}.url"), what, "the realm has its own key");
+                return None;
+            }
             let issuer =
                 format!("{}/realms/{}", keycloak.url.trim_end_matches('/'), keycloak.realm);
             self.discovered(&issuer, "realm_access.roles", http, &format!("{path}.url"))?
@@ -184,6 +194,11 @@ impl Lowering<'_> {
         path: &str,
     ) -> Option<Kind> {
         let url = self.secure_url(issuer, path)?;
+        if issuer.contains("/.well-known/") {
+            let hint = "write what stands before /.well-known/";
+            self.problem(path, "the address of the metadata is not the issuer", hint);
+            return None;
+        }
         if ENTRA_HOSTS.iter().any(|host| url.host_str() == Some(host)) {
             let hint = "write `entra: { tenant: … }`, which checks tenants and tells people from applications";
             self.problem(path, "Entra's tokens need Entra's checks", hint);

@@ -11,6 +11,14 @@ use crate::listener::{BindAddress, ConnectionLimits, ServerTls};
 use crate::proxy::{ResourceMetadata, RouteSpec};
 use crate::route;
 
+/// What a route must know of its listener.
+pub(super) struct ListenerFacts {
+    /// What it is to its callers, if it says so.
+    pub(super) resource: Option<ResourceMetadata>,
+    /// Whether callers show certificates.
+    pub(super) certificates: bool,
+}
+
 impl Lowering<'_> {
     /// The admin address, when there is one.
     pub(super) fn admin(&mut self, yaml: &AdminYaml) -> Option<BindAddress> {
@@ -29,8 +37,8 @@ impl Lowering<'_> {
         if listeners.is_empty() {
             self.problem("listeners", "no listener", "give at least one");
         }
-        let resources = self.resources(&listeners);
-        let mut by_listener = self.routes(routes, &resources);
+        let facts = self.facts(&listeners);
+        let mut by_listener = self.routes(routes, &facts);
         let mut seen = HashSet::new();
         let mut lowered = Vec::new();
         for (name, yaml) in listeners {
@@ -41,27 +49,28 @@ impl Lowering<'_> {
             }
             let routes = by_listener.remove(&name).unwrap_or_default();
             self.conflicts(&routes);
-            let resource = resources.get(&name).cloned().flatten();
+            let resource = facts.get(&name).and_then(|facts| facts.resource.clone());
             let resource = resource.map(|r| r.of_routes(routes.iter().map(|(_, spec)| spec)));
             lowered.extend(self.listener(name, yaml, resource, routes, &path));
         }
         lowered
     }
 
-    /// What each listener is to its callers.
-    fn resources(
+    /// What the routes of each listener must know of it.
+    fn facts(
         &mut self,
         listeners: &BTreeMap<String, ListenerYaml>,
-    ) -> BTreeMap<String, Option<ResourceMetadata>> {
-        let mut resources = BTreeMap::new();
+    ) -> BTreeMap<String, ListenerFacts> {
+        let mut facts = BTreeMap::new();
         for (name, yaml) in listeners {
             let resource = yaml.resource.as_ref().and_then(|resource| {
                 let url = self.secure_url(resource, &format!("listeners.{name}.resource"))?;
                 Some(ResourceMetadata::new(&url))
             });
-            resources.insert(name.clone(), resource);
+            let certificates = yaml.tls.as_ref().is_some_and(|tls| tls.client_ca.is_some());
+            facts.insert(name.clone(), ListenerFacts { resource, certificates });
         }
-        resources
+        facts
     }
 
     fn listener(

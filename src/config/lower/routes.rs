@@ -8,6 +8,7 @@ use url::Url;
 
 use super::Lowering;
 use super::authenticate::identity_names;
+use super::listeners::ListenerFacts;
 use crate::config::check::suggestion;
 use crate::config::schema::{
     AuthenticateModeYaml, AuthenticateYaml, ClientCredentialsYaml, ExistingYaml, ForwardedYaml,
@@ -16,7 +17,7 @@ use crate::config::schema::{
 use crate::forward::{ForwardTimeouts, ForwardedPolicy, HostPolicy, Rewrite};
 use crate::inbound::{AuthenticationSpec, Existing, ExistingPolicy, InboundSpec};
 use crate::inject::{IdentityHeaders, Injector, OwnedNames};
-use crate::proxy::{ResourceMetadata, RouteSpec, TokenSource};
+use crate::proxy::{RouteSpec, TokenSource};
 use crate::route::{HostMatch, Matcher, PathMatch};
 use crate::token::TokenSpec;
 use crate::token::flow::{ClientCredentials, Flow, RESERVED};
@@ -26,7 +27,7 @@ impl Lowering<'_> {
     pub(super) fn routes(
         &mut self,
         routes: Vec<RouteYaml>,
-        listeners: &BTreeMap<String, Option<ResourceMetadata>>,
+        listeners: &BTreeMap<String, ListenerFacts>,
     ) -> HashMap<String, Vec<(usize, RouteSpec)>> {
         let mut names = HashSet::new();
         let mut by_listener: HashMap<String, Vec<_>> = HashMap::new();
@@ -51,10 +52,7 @@ impl Lowering<'_> {
                 self.problem(&format!("{path}.listener"), what, hint);
             }
             let listener = yaml.listener.clone();
-            let around = Around {
-                resource: listeners.get(&listener).and_then(Option::as_ref),
-                owned: owned[index].clone(),
-            };
+            let around = Around { listener: listeners.get(&listener), owned: owned[index].clone() };
             if let Some(spec) = self.route(yaml, &around, &path, &mut upstreams) {
                 by_listener.entry(listener).or_default().push((index, spec));
             }
@@ -137,7 +135,7 @@ impl Lowering<'_> {
         let header = yaml.claims_header.as_deref();
         let mut identity = IdentityHeaders::owning(owned);
         self.identity_headers(&mut identity, &yaml.claims_to_headers, header, &path);
-        let spec = self.authenticate(yaml, inject, matches, around.resource, &path)?;
+        let spec = self.authenticate(yaml, inject, matches, around.listener, &path)?;
         Some((Some(spec), identity))
     }
 
@@ -324,7 +322,7 @@ impl Lowering<'_> {
 
 /// What a route shares with the others of its listener.
 struct Around<'a> {
-    resource: Option<&'a ResourceMetadata>,
+    listener: Option<&'a ListenerFacts>,
     /// Identity headers that no caller of it may write.
     owned: OwnedNames,
 }
