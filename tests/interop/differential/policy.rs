@@ -47,6 +47,7 @@ pub(super) const STRICTER: &[(&str, &str)] = &[
     ("nbf: after exp", "never valid"),
     ("appid: *", "the application's id is read, and is text"),
     ("azp: *", "the application's id is read, and is text"),
+    ("cid: *", "the application's id is read, and is text"),
     ("client_id: *", "the application's id is read, and is text"),
     ("idtyp: *", "the kind of caller is read, and is text"),
     ("roles: *", "roles are read, and are texts"),
