@@ -67,7 +67,7 @@ impl AuthorityHttp {
             .redirect(Policy::none())
             .connect_timeout(connect)
             .timeout(total)
-            .pool_max_idle_per_host(2)
+            .pool_max_idle_per_host(MAX_IDLE)
             .pool_idle_timeout(Duration::from_secs(60))
             .user_agent(concat!("vicar/", env!("CARGO_PKG_VERSION")));
         let exceptions = [LOOPBACK, &proxy.exceptions].join(",");
@@ -169,6 +169,8 @@ fn wall_clock() -> SystemTime {
     SystemTime::now()
 }
 
+/// Introspection may ask often.
+const MAX_IDLE: usize = 16;
 const LOOPBACK: &str = "localhost,127.0.0.0/8,::1";
 const JSON: &str = "application/json";
 const MAX_ANSWER: usize = 256 * 1024;

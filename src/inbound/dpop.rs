@@ -210,3 +210,34 @@ const NONCE_SECONDS: u64 = 120;
 const MAX_JTI: usize = 256;
 const MAX_REMEMBERED: usize = 500_000;
 const MAX_PER_HOLDER: usize = 100_000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(name: &str, number: usize) -> CacheKey {
+        let mut key = CacheKey::builder();
+        key.field(name, &number.to_be_bytes());
+        key.finish()
+    }
+
+    #[test]
+    fn a_proof_is_remembered_for_longer_than_it_is_good_and_one_holder_fills_its_share_only() {
+        let (clock, moved) = Clock::manual();
+        let memory = ProofMemory::new(clock, Duration::from_secs(60));
+        let (ann, bob) = (key("holder", 1), key("holder", 2));
+        assert_eq!(memory.remember(key("proof", 0), ann), Ok(()));
+        for _ in 0..6 {
+            assert_eq!(memory.remember(key("proof", 0), ann), Err(BadBinding::Replayed));
+            moved.advance(Duration::from_secs(11));
+        }
+        for number in 1..=MAX_PER_HOLDER {
+            let _ = memory.remember(key("proof", number), ann);
+        }
+        let more = MAX_PER_HOLDER + 1;
+        assert_eq!(memory.remember(key("proof", more), ann), Err(BadBinding::MemoryFull));
+        assert_eq!(memory.remember(key("proof", more), bob), Ok(()));
+        moved.advance(Duration::from_secs(200));
+        assert_eq!(memory.remember(key("proof", more + 1), ann), Ok(()), "the next generation");
+    }
+}

@@ -106,7 +106,12 @@ async fn get(http: &AuthorityHttp, url: &Url) -> Result<Vec<u8>, FetchError> {
     let answer = http.get(url).await?;
     match answer.status {
         StatusCode::OK => Ok(answer.body),
-        status => Err(FetchError::Status { url: url.to_string(), status: status.as_u16() }),
+        status => {
+            // Without its query, which is nobody's business in a log.
+            let mut url = url.clone();
+            url.set_query(None);
+            Err(FetchError::Status { url: url.to_string(), status: status.as_u16() })
+        }
     }
 }
 

@@ -83,3 +83,34 @@ impl VerifiedCache {
 }
 
 const TYPICAL_ENTRY: u64 = 4096;
+
+#[cfg(test)]
+mod tests {
+    use prometheus::IntCounter;
+
+    use super::*;
+    use crate::clock::Clock;
+    use crate::inbound::claims::Claims;
+    use crate::inbound::verified::{CallerKind, ClaimNames, GoodUntil};
+
+    #[test]
+    fn all_entries_together_stay_within_the_bound() {
+        let counter = || IntCounter::new("c", "c").unwrap();
+        let metrics = VerifiedCacheMetrics { hits: counter(), misses: counter() };
+        let bound = 1024 * 1024;
+        let cache = VerifiedCache::new(bound, metrics);
+        let clock = Clock::system();
+        let until = GoodUntil::new(&clock, clock.wall() * 2, std::time::Duration::MAX);
+        let names = ClaimNames { roles: "roles", is_entra: false, assumed: CallerKind::Other };
+        for number in 0..5_000 {
+            let json = format!(r#"{{"sub":"{number}","pad":"{}"}}"#, "x".repeat(1000));
+            let claims = Claims::parse(json.as_bytes()).unwrap();
+            let verified = Verified::new(&"i".into(), claims, names, until, None).unwrap();
+            assert!(verified.weight() > 1000, "{}", verified.weight());
+            let digest = VerifiedCache::digest(json.as_bytes());
+            cache.put(digest, 0, &Arc::new(verified));
+        }
+        assert!(cache.entries.weight() <= bound, "{}", cache.entries.weight());
+        assert!(cache.entries.len() > 100, "{}", cache.entries.len());
+    }
+}
