@@ -232,8 +232,8 @@ fn key_set_documents() {
     };
     let parse = |document: &str| KeySet::parse(document.as_bytes(), &Algorithm::ALL, None);
     for (id, material, expected) in [
-        ("oct-in-set", vec![], BadKeySet::Empty),
-        ("private-member", vec![one], BadKeySet::Empty),
+        ("oct-in-set", vec![], BadKeySet::Private),
+        ("private-member", vec![one], BadKeySet::Private),
         ("enc-use", vec![one], BadKeySet::Empty),
         ("empty", vec![], BadKeySet::Empty),
         ("not-json", vec![], BadKeySet::NotAKeySet),
