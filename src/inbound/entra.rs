@@ -58,8 +58,9 @@ impl EntraIssuers {
         let iss = claims.text("iss")?.ok_or(BadClaim::Missing("iss"))?;
         let tid = claims.text("tid")?.ok_or(BadClaim::Missing("tid"))?;
         let tenant = self.tenant_of(iss).ok_or(BadClaim::Issuer)?;
-        // Access tokens name the application they were issued to, ID tokens do not.
-        if claims.text("azp")?.is_none() && claims.text("appid")?.is_none() {
+        // Access tokens name the application they were issued to, or what it may do; ID tokens do not.
+        let mut marks = ["azp", "appid", "scp", "idtyp"].into_iter();
+        if !marks.any(|mark| claims.members().contains_key(mark)) {
             return Err(BadClaim::OtherKind);
         }
         let allowed = match &self.tenants {

@@ -94,8 +94,10 @@ impl Rules {
         match caller.kind {
             CallerKind::User if self.is_for_users() => self.judge_user(caller),
             CallerKind::Application if self.is_for_applications() => self.judge_application(caller),
-            // Rules for the other kind of caller only: they cannot be met.
-            _ if self.is_for_users() || self.is_for_applications() => Err(Unmet::Kind),
+            // Rules for the other kind of caller only cannot be met; where what they ask for is missing as
+            // well, that is said first.
+            _ if self.is_for_users() => self.judge_user(caller).and(Err(Unmet::Kind)),
+            _ if self.is_for_applications() => self.judge_application(caller).and(Err(Unmet::Kind)),
             _ => self.judge_without_rules(caller),
         }
     }

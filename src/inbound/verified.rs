@@ -194,14 +194,15 @@ fn kind(claims: &Claims, scopes: &[String], names: ClaimNames<'_>) -> Result<Cal
     let ids = CLIENT_ID_CLAIMS.iter().filter_map(|claim| claims.at(claim)?.as_str());
     let ids: Vec<&str> = ids.collect();
     let has = |name: &&str| claims.members().contains_key(*name);
-    // Whoever checks it: a token of Entra, which says how the application proved itself.
-    let is_entra_app = own_subject && ["azpacr", "appidacr"].iter().any(has);
+    // A token of Entra, whoever checks it: it says how the application proved itself, or was given roles.
+    let is_entra_app = own_subject
+        && (["azpacr", "appidacr"].iter().any(has) || (has(&"roles") && !ids.is_empty()));
     Ok(if is_entra_app || has_marks_of_an_application(claims, subject, &ids) {
         CallerKind::Application
     } else if own_subject || looks_like_a_service_account(claims) {
         // Not enough to tell, and too much to be taken for a person.
         CallerKind::Other
-    } else if subject.is_some() && !ids.is_empty() {
+    } else if subject.is_some() && (!ids.is_empty() || !scopes.is_empty()) {
         CallerKind::User
     } else {
         names.assumed
@@ -220,7 +221,13 @@ fn has_marks_of_an_application(claims: &Claims, subject: Option<&str>, ids: &[&s
     let is_service_account =
         |id: &&str| account.is_some_and(|account| account == id.to_lowercase());
     let sessions = ["sid", "session_state", "auth_time"];
+    // Servers that name no client issue its own tokens for itself (Spring's, unless told otherwise).
+    let is_audience = || {
+        let audiences = claims.texts("aud").ok().flatten().unwrap_or_default();
+        subject.is_some_and(|subject| audiences.contains(&subject))
+    };
     ids.iter().any(is_client)
+        || is_audience()
         || text("gty") == Some("client-credentials")
         || ["clientHost", "clientAddress"].iter().any(has)
         || (ids.iter().any(is_service_account) && has(&"client_id") && !sessions.iter().any(has))

@@ -133,9 +133,15 @@ async fn who_is_an_application_is_told_by_the_traces_each_server_leaves() {
         ),
         // An application of Entra, whatever checks its token.
         (json!({ "sub": "4f", "oid": "4f", "azpacr": "1", "roles": ["Orders.All"] }), application),
-        (json!({ "sub": "4f", "oid": "4f", "roles": ["Orders.All"] }), unclear),
+        (json!({ "sub": "4f", "oid": "4f", "roles": ["Orders.All"] }), application),
+        (json!({ "azp": null, "sub": "4f", "oid": "4f", "roles": ["Orders.All"] }), unclear),
+        (json!({ "sub": "4f", "oid": "4f" }), unclear),
+        // Scopes are what a person allowed; a server that names no client names it as audience.
+        (json!({ "azp": null, "sub": "ann", "scp": "Orders.Read" }), user),
+        (json!({ "azp": null, "sub": "4f", "oid": "4f", "scp": "Orders.Read" }), user),
+        (json!({ "azp": null, "sub": "api://orders", "scope": ["Orders.Read"] }), application),
         // Nothing that tells.
-        (json!({ "azp": null, "sub": "batch", "scope": "Orders.Read" }), neither),
+        (json!({ "azp": null, "sub": "batch" }), neither),
         (json!({ "sub": null, "sid": "1" }), neither),
         (json!({ "sub": null }), neither),
     ] {
@@ -317,6 +323,9 @@ async fn rs10_an_entra_id_token_is_no_access_token() {
         let tenant = format!("tenant: {TENANT}");
         let vicar = entra_vicar(&authority, &upstream, &tenant, "app-1", rules);
         let signed_in = with(of_user.clone(), "nonce", json!("n"));
+        let scoped = with(id_token.clone(), "scp", json!("Orders.Read"));
+        let reply = get(&vicar.address(), "/", &bearer(&key.token(&scoped))).await;
+        assert_eq!(reply.status, if rules.contains("app") { 403 } else { 200 }, "{rules}");
         let tokens = [&id_token, &signed_in, &of_user, &of_application];
         for (claims, status) in tokens.into_iter().zip(statuses) {
             let reply = get(&vicar.address(), "/", &bearer(&key.token(claims))).await;
