@@ -220,22 +220,11 @@ impl Inner {
     /// Holds the token against the issuers that its `iss` names; of several, one must find it good.
     async fn verify_signed(&self, token: &str, digest: CacheKey) -> Result<Arc<Verified>, Fault> {
         let jws = Compact::parse(token, EmbeddedKey::Refused)?;
-        let payload = jws.payload()?;
-        let mut claims = Some(Claims::parse(&payload)?);
-        let iss = match &claims {
-            Some(claims) => claims.text("iss")?.map(str::to_owned),
-            None => None,
-        };
+        let claims = Arc::new(Claims::parse(&jws.payload()?)?);
+        let iss = claims.text("iss")?.ok_or(Fault::UnknownIssuer)?;
         let mut fault = Fault::UnknownIssuer;
-        for (id, issuer) in &self.issuers.signed {
-            if !iss.as_deref().is_some_and(|iss| issuer.recognises(iss)) {
-                continue;
-            }
-            let claims = match claims.take() {
-                Some(claims) => claims,
-                None => Claims::parse(&payload)?,
-            };
-            match issuer.verify(&jws, claims).await {
+        for (id, issuer) in self.issuers.signed.iter().filter(|(_, i)| i.recognises(iss)) {
+            match issuer.verify(&jws, &claims).await {
                 Ok(verified) => {
                     let verified = Arc::new(verified);
                     self.evidence.verified.put(digest, *id, &verified);

@@ -325,7 +325,7 @@ impl Introspector {
         let (roles, assumed) = (&self.spec.roles_claim, self.spec.assumed);
         let names = ClaimNames { roles, is_entra: false, assumed };
         let good_until = GoodUntil::new(clock, ends, spec.cache);
-        let mut verified = Verified::new(&self.spec.name, claims, names, good_until, None)?;
+        let mut verified = Verified::new(&self.spec.name, claims.into(), names, good_until, None)?;
         if kind.as_deref() == Some("dpop") && verified.confirmation == Confirmation::None {
             return Err(BadClaim::OtherKind.into());
         }

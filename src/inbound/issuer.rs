@@ -134,7 +134,7 @@ impl JwtIssuer {
     pub(super) async fn verify(
         &self,
         jws: &Compact<'_>,
-        claims: Claims,
+        claims: &Arc<Claims>,
     ) -> Result<Verified, Fault> {
         let jwt = self.spec.jwt().ok_or(Fault::UnknownIssuer)?;
         let header = jws.header();
@@ -148,7 +148,7 @@ impl JwtIssuer {
                     return Err(BadClaim::Issuer.into());
                 }
             }
-            IssuerIdentity::Entra(entra) => entra.check(&claims, &key, discovered.as_deref())?,
+            IssuerIdentity::Entra(entra) => entra.check(claims, &key, discovered.as_deref())?,
         }
         claims.check_kind(header, jwt.profile)?;
         claims.check_audience(&self.spec.audiences)?;
@@ -157,6 +157,6 @@ impl JwtIssuer {
         let (roles, assumed) = (&self.spec.roles_claim, self.spec.assumed);
         let names = ClaimNames { roles, is_entra, assumed };
         let good_until = GoodUntil::new(&self.clock, ends, Duration::MAX);
-        Ok(Verified::new(&self.spec.name, claims, names, good_until, Some(key))?)
+        Ok(Verified::new(&self.spec.name, Arc::clone(claims), names, good_until, Some(key))?)
     }
 }

@@ -29,7 +29,7 @@ pub struct Verified {
     /// The key that the token is bound to.
     pub confirmation: Confirmation,
     /// All claims.
-    pub claims: Claims,
+    pub claims: Arc<Claims>,
     /// Until when it counts.
     pub(super) good_until: GoodUntil,
     /// For a token that its issuer was asked about although it is a JWS: what it names as issuer.
@@ -96,7 +96,7 @@ pub(super) struct ClaimNames<'a> {
 impl Verified {
     pub(super) fn new(
         issuer: &Arc<str>,
-        claims: Claims,
+        claims: Arc<Claims>,
         names: ClaimNames<'_>,
         good_until: GoodUntil,
         key: Option<Arc<VerificationKey>>,

@@ -105,7 +105,7 @@ mod tests {
         for number in 0..5_000 {
             let json = format!(r#"{{"sub":"{number}","pad":"{}"}}"#, "x".repeat(1000));
             let claims = Claims::parse(json.as_bytes()).unwrap();
-            let verified = Verified::new(&"i".into(), claims, names, until, None).unwrap();
+            let verified = Verified::new(&"i".into(), claims.into(), names, until, None).unwrap();
             assert!(verified.weight() > 1000, "{}", verified.weight());
             let digest = VerifiedCache::digest(json.as_bytes());
             cache.put(digest, 0, &Arc::new(verified));
