@@ -6,24 +6,23 @@
 //! several in a row cannot be answered is the issuer left alone for a while. One question per token is on its
 //! way, and so many at all; places are kept for tokens that were good before.
 
+mod answer;
+
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use http::StatusCode;
 use prometheus::IntCounterVec;
 use quick_cache::sync::Cache;
-use serde_json::Value;
 use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, watch};
 use url::Url;
 
+use self::answer::Reading;
 use super::authentication::Evidence;
-use super::claims::{BadClaim, Claims};
 use super::error::Fault;
 use super::issuer::{IssuerKind, IssuerSpec};
-use super::jws::{Compact, EmbeddedKey};
-use super::verified::{ClaimNames, Confirmation, GoodUntil, Verified};
+use super::verified::Verified;
 use crate::authority::{Answer, AuthorityError, ClientSpec, Endpoint, FormRequest};
 use crate::cache_key::CacheKey;
 use crate::clock::Moment;
@@ -251,7 +250,8 @@ impl Introspector {
             };
             Fault::from(unavailable(&error.to_string(), retry_in))
         })?;
-        self.judge(spec, &answer, token)
+        let reading = Reading { issuer: &self.spec, spec, clock: &self.evidence.clock };
+        reading.judge(&answer, token)
     }
 
     async fn exchange(
@@ -271,66 +271,6 @@ impl Introspector {
         let mut request = FormRequest::new(&client.client_id, form);
         client.credential.authenticate(&mut request, &endpoint).await?;
         client.authority.post(&endpoint.url, &request).await
-    }
-
-    fn judge(&self, spec: &IntrospectionSpec, answer: &Answer, token: &str) -> Outcome {
-        if answer.status == StatusCode::BAD_REQUEST && blames_the_token(&answer.body) {
-            return Err(Fault::Inactive);
-        }
-        if answer.status != StatusCode::OK {
-            let text = format!("the issuer answered with status {}", answer.status.as_u16());
-            // RFC 7662 section 2.3: it is our credential that is wrong, which does not pass by itself.
-            let refused = answer.status == StatusCode::UNAUTHORIZED;
-            let asked_to_wait = answer.retry_after().unwrap_or(FIRST_PAUSE).min(MAX_PAUSE);
-            let retry_in = if refused { REFUSAL_PAUSE } else { asked_to_wait };
-            // 408 and 429 are about time, and so is what servers fail with; the rest is about this question.
-            let passing = [StatusCode::REQUEST_TIMEOUT, StatusCode::TOO_MANY_REQUESTS];
-            let about_token =
-                answer.status.is_client_error() && !refused && !passing.contains(&answer.status);
-            let text = text.into();
-            return Err(IntrospectionError { text, refused, about_token, retry_in }.into());
-        }
-        let senseless = |what: &str| Fault::from(unavailable(what, FIRST_PAUSE));
-        let claims = Claims::parse(&answer.body).map_err(|_| senseless("not a JSON object"))?;
-        match claims.members().get("active") {
-            Some(Value::Bool(true)) => Ok(Arc::new(self.read(spec, claims, token)?)),
-            Some(Value::Bool(false)) => Err(Fault::Inactive),
-            _ => Err(senseless("no `active` in the answer")),
-        }
-    }
-
-    /// An active token's answer is held against the same rules as a signed one's claims.
-    fn read(
-        &self,
-        spec: &IntrospectionSpec,
-        claims: Claims,
-        token: &str,
-    ) -> Result<Verified, Fault> {
-        let issuer = claims.text("iss")?;
-        if spec.issuer.is_some() && issuer.is_some() && issuer != spec.issuer.as_deref() {
-            return Err(BadClaim::Issuer.into());
-        }
-        if !self.spec.audiences.is_empty() {
-            claims.check_audience(&self.spec.audiences)?;
-        }
-        let known = ["bearer", "dpop", "access_token"];
-        let kind = claims.text("token_type")?.map(str::to_ascii_lowercase);
-        if kind.as_deref().is_some_and(|kind| !known.contains(&kind)) {
-            return Err(BadClaim::OtherKind.into());
-        }
-        claims.check_other_kinds()?;
-        let clock = &self.evidence.clock;
-        let ends = claims.check_times_if_any(clock.wall(), self.spec.skew)?;
-        let ends = ends.unwrap_or_else(|| clock.wall() + spec.cache);
-        let (roles, assumed) = (&self.spec.roles_claim, self.spec.assumed);
-        let names = ClaimNames { roles, is_entra: false, assumed };
-        let good_until = GoodUntil::new(clock, ends, spec.cache);
-        let mut verified = Verified::new(&self.spec.name, claims.into(), names, good_until, None)?;
-        if kind.as_deref() == Some("dpop") && verified.confirmation == Confirmation::None {
-            return Err(BadClaim::OtherKind.into());
-        }
-        verified.named_issuer = named_issuer(token);
-        Ok(verified)
     }
 
     fn introspection(&self) -> Option<&IntrospectionSpec> {
@@ -363,19 +303,6 @@ impl Drop for Landing {
     }
 }
 
-/// What a token that is a JWS names as its issuer; nothing of it is believed.
-fn named_issuer(token: &str) -> Option<String> {
-    let payload = Compact::parse(token, EmbeddedKey::Refused).ok()?.payload().ok()?;
-    Claims::parse(&payload).ok()?.text("iss").ok()?.map(str::to_owned)
-}
-
-/// Some servers answer so to a token of a kind they cannot look up.
-fn blames_the_token(body: &[u8]) -> bool {
-    let error = Claims::parse(body).ok();
-    let error = error.as_ref().and_then(|body| body.text("error").ok().flatten());
-    error.is_some_and(|error| ["invalid_token", "unsupported_token_type"].contains(&error))
-}
-
 fn crowded() -> Fault {
     unavailable("too many questions at once", FIRST_PAUSE).into()
 }
@@ -391,6 +318,5 @@ const MAX_REMEMBERED: usize = 50_000;
 const TROUBLE: u32 = 3;
 /// Nobody asks again before; short enough to be back within two seconds of the issuer.
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
-const REFUSAL_PAUSE: Duration = Duration::from_secs(10);
 /// However long the issuer wants us to wait: callers wait as well.
 const MAX_PAUSE: Duration = Duration::from_secs(30);
