@@ -193,7 +193,7 @@ impl Introspector {
         let Ok(Ok(_room)) = tokio::time::timeout(FIRST_PAUSE, room.acquire()).await else {
             return Err(crowded());
         };
-        let answered = self.question(token).await;
+        let answered = self.question(token).await.map_err(|fault| self.named(fault));
         let outcome = match &answered {
             Ok(verified) => {
                 // Before the flight ends: whoever comes after it must find the answer.
@@ -217,6 +217,17 @@ impl Introspector {
         };
         self.questions.with_label_values(&[self.spec.name.as_ref(), outcome]).inc();
         answered
+    }
+
+    /// Says in the log's text which issuer it was: a route may have several.
+    fn named(&self, fault: Fault) -> Fault {
+        match fault {
+            Fault::Introspection(error) => {
+                let text = format!("issuer {}: {}", self.spec.name, error.text).into();
+                IntrospectionError { text, ..error }.into()
+            }
+            other => other,
+        }
     }
 
     /// Remembers what is wrong with one token.
