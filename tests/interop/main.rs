@@ -27,6 +27,8 @@ mod inbound;
 mod plain_http;
 mod process;
 mod proxy;
+#[path = "../process/scratch.rs"]
+mod scratch;
 mod upstream;
 
 use serde_json::{Value, json};

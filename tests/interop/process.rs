@@ -1,15 +1,11 @@
-//! Child processes and scratch folders that go away with the test, and the one way to wait.
+//! Child processes that go away with the test, and where this folder is.
 
 use std::{
-    env, fs,
-    io::ErrorKind,
-    os::unix::fs::DirBuilderExt,
     path::{Path, PathBuf},
-    process::{self, Child},
-    sync::atomic::{AtomicU32, Ordering},
-    thread,
-    time::{Duration, Instant},
+    process::Child,
 };
+
+pub(crate) use crate::scratch::{ScratchGuard, poll};
 
 /// A child process, killed by its handle when the guard goes; its stdin stays open until then.
 #[derive(Debug)]
@@ -30,66 +26,7 @@ impl Drop for ChildGuard {
     }
 }
 
-/// A folder of our own under the system's temporary one, removed when the guard goes.
-#[derive(Debug)]
-pub(crate) struct ScratchGuard(PathBuf);
-
-impl ScratchGuard {
-    /// Makes a folder that nobody else has and nobody else may read.
-    pub(crate) fn new() -> Self {
-        static NEXT: AtomicU32 = AtomicU32::new(0);
-        for _ in 0..NAME_TRIES {
-            let number = NEXT.fetch_add(1, Ordering::Relaxed);
-            let name = format!("vicar-interop-{}-{number}", process::id());
-            let path = env::temp_dir().join(name);
-            match fs::DirBuilder::new().mode(0o700).create(&path) {
-                Ok(()) => return Self(path),
-                Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
-                Err(error) => panic!("cannot make a scratch folder: {error}"),
-            }
-        }
-        panic!("the temporary folder is full of old vicar-interop-* folders")
-    }
-
-    /// The path of a file in it.
-    pub(crate) fn path(&self, name: &str) -> PathBuf {
-        self.0.join(name)
-    }
-
-    /// Writes a file into it.
-    pub(crate) fn write(&self, name: &str, text: &str) -> PathBuf {
-        let path = self.path(name);
-        fs::write(&path, text).expect("the scratch folder takes a file");
-        path
-    }
-}
-
-impl Drop for ScratchGuard {
-    /// Removes the folder; what cannot be removed is left to the system.
-    fn drop(&mut self) {
-        drop(fs::remove_dir_all(&self.0));
-    }
-}
-
-/// Repeats `attempt` until it yields something or `limit` has passed.
-pub(crate) fn poll<T>(limit: Duration, mut attempt: impl FnMut() -> Option<T>) -> Option<T> {
-    let start = Instant::now();
-    loop {
-        let outcome = attempt();
-        if outcome.is_some() || start.elapsed() >= limit {
-            return outcome;
-        }
-        thread::sleep(POLL_PAUSE);
-    }
-}
-
 /// Where this file's neighbours `provider.mjs`, `verify.mjs` and `node_modules` lie.
 pub(crate) fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/interop")
 }
-
-/// Between two attempts of a poll.
-const POLL_PAUSE: Duration = Duration::from_millis(20);
-
-/// Folders that a killed run of the same process id may have left behind.
-const NAME_TRIES: u32 = 1000;

@@ -1,15 +1,13 @@
-//! Child processes and scratch folders that go away with the test, and the one way to wait.
+//! Child processes that go away with the test.
 
 use std::{
-    env, fs,
-    io::ErrorKind,
-    os::unix::fs::DirBuilderExt as _,
-    path::{Path, PathBuf},
-    process::{self, Child, ChildStdout, Command, ExitStatus, Stdio},
-    sync::atomic::{AtomicU32, Ordering},
-    thread,
-    time::{Duration, Instant},
+    fs,
+    path::Path,
+    process::{Child, ChildStdout, Command, ExitStatus, Stdio},
+    time::Duration,
 };
+
+pub(crate) use crate::scratch::{ScratchGuard, poll};
 
 /// A child process, killed by its handle when the guard goes.
 #[derive(Debug)]
@@ -61,64 +59,6 @@ impl Drop for ChildGuard {
         drop(self.0.wait());
     }
 }
-
-/// A folder of our own under the system's temporary one, removed when the guard goes.
-#[derive(Debug)]
-pub(crate) struct ScratchGuard(PathBuf);
-
-impl ScratchGuard {
-    /// Makes a folder that nobody else has and nobody else may read.
-    pub(crate) fn new() -> Self {
-        static NEXT: AtomicU32 = AtomicU32::new(0);
-        for _ in 0..NAME_TRIES {
-            let number = NEXT.fetch_add(1, Ordering::Relaxed);
-            let path = env::temp_dir().join(format!("vicar-process-{}-{number}", process::id()));
-            match fs::DirBuilder::new().mode(0o700).create(&path) {
-                Ok(()) => return Self(path),
-                Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
-                Err(error) => panic!("cannot make a scratch folder: {error}"),
-            }
-        }
-        panic!("the temporary folder is full of old vicar-process-* folders")
-    }
-
-    /// The path of a file in it.
-    pub(crate) fn path(&self, name: &str) -> PathBuf {
-        self.0.join(name)
-    }
-
-    /// Writes a file into it.
-    pub(crate) fn write(&self, name: &str, content: &[u8]) -> PathBuf {
-        let path = self.path(name);
-        fs::write(&path, content).expect("the scratch folder takes a file");
-        path
-    }
-}
-
-impl Drop for ScratchGuard {
-    /// Removes the folder; what cannot be removed is left to the system.
-    fn drop(&mut self) {
-        drop(fs::remove_dir_all(&self.0));
-    }
-}
-
-/// Repeats `attempt` until it yields something or `limit` has passed.
-pub(crate) fn poll<T>(limit: Duration, mut attempt: impl FnMut() -> Option<T>) -> Option<T> {
-    let start = Instant::now();
-    loop {
-        let outcome = attempt();
-        if outcome.is_some() || start.elapsed() >= limit {
-            return outcome;
-        }
-        thread::sleep(POLL_PAUSE);
-    }
-}
-
-/// Between two attempts of a poll.
-const POLL_PAUSE: Duration = Duration::from_millis(10);
-
-/// Folders that a killed run of the same process id may have left behind.
-const NAME_TRIES: u32 = 1000;
 
 /// Numbers of the signals Vicar handles, the same on every Unix.
 const SIGHUP: u32 = 1;

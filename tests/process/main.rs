@@ -14,6 +14,7 @@
 mod child;
 mod h2;
 mod party;
+mod scratch;
 mod vicar_process;
 mod wire;
 

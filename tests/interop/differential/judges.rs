@@ -111,7 +111,7 @@ fn peer(mut command: Command, signers: &[Signer], cases: &[Case], now: u64) -> V
     let lines: Vec<String> =
         [rules].into_iter().chain(tokens).map(|line| format!("{line}\n")).collect();
     let scratch = ScratchGuard::new();
-    let question = File::open(scratch.write("question", &lines.concat())).expect("a file");
+    let question = File::open(scratch.write("question", lines.concat())).expect("a file");
     let answer = scratch.write("answer", "");
     command.stdin(question).stdout(File::create(&answer).expect("a file"));
     let mut child = ChildGuard(command.spawn().expect("the judge starts"));
