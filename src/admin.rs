@@ -1,9 +1,11 @@
 //! Live, ready, metrics and status, on a listener of their own.
 //!
-//! Nothing here changes anything, and nothing here shows a token or a secret. It is served by the
-//! same listener code as traffic, on the control thread, so it answers while traffic drains.
+//! Nothing here shows a token or a secret, and all that can be changed is that tokens on behalf of callers
+//! are forgotten. It is served by the same listener code as traffic, on the control thread, so it answers
+//! while traffic drains.
 
 mod readiness;
+mod user_tokens;
 
 use std::sync::Arc;
 
@@ -19,6 +21,7 @@ use crate::telemetry::Metrics;
 use crate::token::cache::ApplicationCache;
 
 pub use readiness::{Readiness, ReadyGuard};
+pub use user_tokens::UserTokensAdmin;
 
 /// Answers the admin listener's requests.
 #[derive(Clone, Debug)]
@@ -29,6 +32,8 @@ pub struct Admin {
     pub metrics: Metrics,
     /// Tokens, for their age and health.
     pub tokens: Arc<ApplicationCache>,
+    /// Tokens on behalf of callers, to be counted and forgotten.
+    pub user_tokens: UserTokensAdmin,
     /// Issuers, for the age and health of their keys.
     pub issuers: Arc<Issuers>,
 }
@@ -40,10 +45,11 @@ impl Serve for Admin {
         _peer: Arc<Peer>,
         in_flight: InFlight,
     ) -> Response<Body> {
-        let response = if matches!(*request.method(), Method::GET | Method::HEAD) {
-            self.answer(request.uri().path())
-        } else {
-            text(StatusCode::METHOD_NOT_ALLOWED, "only GET\n".to_owned())
+        let response = match (request.method(), request.uri().path()) {
+            (&Method::GET | &Method::HEAD, path) => self.answer(path),
+            (&Method::POST, "/user-tokens/purge") => self.user_tokens.purge(request).await,
+            (&Method::POST, "/sessions/stop") => self.user_tokens.stop_session(request).await,
+            _ => text(StatusCode::METHOD_NOT_ALLOWED, PATHS.to_owned()),
         };
         response.map(|body| body.observed(move |_| drop(in_flight)))
     }
@@ -57,10 +63,11 @@ impl Admin {
             "/metrics" => {
                 self.note_expiry();
                 self.note_key_age();
+                self.user_tokens.note_size(&self.metrics);
                 text(StatusCode::OK, self.metrics.text())
             }
             "/status" => json_response(StatusCode::OK, &self.status()),
-            _ => text(StatusCode::NOT_FOUND, "/livez /readyz /metrics /status\n".to_owned()),
+            _ => text(StatusCode::NOT_FOUND, PATHS.to_owned()),
         }
     }
 
@@ -85,6 +92,7 @@ impl Admin {
             "waiting_for": self.readiness.waiting_for(),
             "tokens": self.clients_status().collect::<Vec<_>>(),
             "issuers": self.issuers_status().collect::<Vec<_>>(),
+            "user_tokens": self.user_tokens.status(),
         })
     }
 
@@ -130,7 +138,7 @@ impl Admin {
 
     /// The smallest remaining lifetime per client, as of now.
     fn note_expiry(&self) {
-        let gauges = &self.metrics.token_seconds_to_expiry;
+        let gauges = &self.metrics.tokens.seconds_to_expiry;
         gauges.reset();
         let mut slots = self.tokens.slots();
         slots.sort_by_key(|slot| std::cmp::Reverse(slot.time_left()));
@@ -140,6 +148,9 @@ impl Admin {
         }
     }
 }
+
+const PATHS: &str = "GET /livez /readyz /metrics /status\n\
+    POST /user-tokens/purge /sessions/stop\n";
 
 fn text(status: StatusCode, text: String) -> Response<Body> {
     respond(status, "text/plain; version=0.0.4; charset=utf-8", text)

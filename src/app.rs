@@ -14,7 +14,7 @@ use std::time::Duration;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::Semaphore;
 
-use crate::admin::{Admin, Readiness, ReadyGuard};
+use crate::admin::{Admin, Readiness, ReadyGuard, UserTokensAdmin};
 use crate::clock::Clock;
 use crate::config::{Config, ListenerConfig};
 use crate::drain::{Drain, DrainWatch};
@@ -22,11 +22,10 @@ use crate::inbound::{Bounds, InboundSpec, Issuers, KeyRing};
 use crate::listener::{
     BindAddress, BindError, ConnectionLimits, Listener, ServerTls, Socket, bind,
 };
-use crate::proxy::TokenSource;
 use crate::telemetry::Metrics;
-use crate::token::cache::{ApplicationCache, Slot};
+use crate::token::cache::{ApplicationCache, Slot, UserCache};
 
-use build::Blueprint;
+use build::{Blueprint, Tokens};
 use workers::Workers;
 
 /// A running Vicar.
@@ -63,8 +62,7 @@ impl App {
     /// # Errors
     /// When an address is taken, or the system is out of resources.
     pub fn start(config: Config, clock: Clock) -> Result<Self, StartError> {
-        let Config { runtime, log, grace, admin, listeners, verified_token_bytes, clients: _ } =
-            config;
+        let Config { runtime, log, grace, admin, listeners, caches, clients: _ } = config;
         warn_of_open_listeners(&listeners, &clock);
         warn_of_reports(&listeners, &clock);
         let (bound, addresses) = bind_all(&listeners, runtime.workers)?;
@@ -72,15 +70,21 @@ impl App {
 
         let control = control_runtime()?;
         let metrics = Metrics::new()?;
-        let tokens = Arc::new(ApplicationCache::new(clock.clone(), control.handle().clone()));
+        let fetcher = control.handle();
+        let tokens = Arc::new(ApplicationCache::new(clock.clone(), fetcher.clone()));
+        let users = UserCache::new(clock.clone(), fetcher.clone(), caches.user_tokens);
+        let users = Arc::new(users);
         let inbound = build::inbound_metrics(&metrics);
-        let bounds = bounds(&listeners, verified_token_bytes);
+        let bounds = bounds(&listeners, caches.verified_token_bytes);
         let mut issuers = Issuers::new(clock, control.handle().clone(), inbound, bounds);
         let readiness = Arc::new(Readiness::default());
         let (drain, watch) = Drain::new();
 
-        let blueprint = Blueprint::new(listeners, &metrics, &tokens, &mut issuers, log.access);
+        let caches = Tokens { application: &tokens, user: &users, metrics: &metrics };
+        let blueprint = Blueprint::new(listeners, &caches, &mut issuers, log.access);
         warm_up(&control, &blueprint.slots, &readiness);
+        let user_tokens: Arc<[_]> = blueprint.user_tokens.clone().into();
+        sweep(&control, &users);
         fetch_keys(&control, &issuers, &readiness);
         let issuers = Arc::new(issuers);
         reload_certificates(&control, blueprint.certificates());
@@ -88,7 +92,9 @@ impl App {
         for socket in admin.into_iter().flat_map(|(_, sockets)| sockets) {
             let (readiness, tokens) = (Arc::clone(&readiness), Arc::clone(&tokens));
             let (metrics, issuers) = (metrics.clone(), Arc::clone(&issuers));
-            serve_admin(&control, socket, Admin { readiness, metrics, tokens, issuers });
+            let user_tokens = UserTokensAdmin::new(Arc::clone(&users), Arc::clone(&user_tokens));
+            let admin = Admin { readiness, metrics, tokens, user_tokens, issuers };
+            serve_admin(&control, socket, admin);
         }
         let workers = Workers::start(runtime, blueprint, bound, &watch)?;
         let draining = None;
@@ -145,11 +151,12 @@ fn warn_of_open_listeners(listeners: &[ListenerConfig], clock: &Clock) {
         let demands = listener.tls.as_ref().is_some_and(ServerTls::demands_certificate);
         let mut routes = listener.routes.iter();
         let attaches = routes.any(|route| {
-            matches!(route.token, TokenSource::Application(_))
+            route.token.serves_anybody()
                 && match &route.inbound {
                     InboundSpec::Unchecked(_) => true,
                     InboundSpec::Authenticated(spec) => {
-                        spec.report_only_until.is_some_and(|until| clock.wall() < until)
+                        let reports = spec.report_only_until;
+                        spec.optional || reports.is_some_and(|until| clock.wall() < until)
                     }
                 }
         });
@@ -158,7 +165,7 @@ fn warn_of_open_listeners(listeners: &[ListenerConfig], clock: &Clock) {
                 listener = listener.name,
                 address = %listener.address,
                 "everyone who reaches this address gets the tokens of its routes without \
-                 `authenticate`, or with `report_only`; add it, bind to loopback, or demand a certificate with tls.client_ca"
+                 `authenticate`, or with `report_only` or `when_anonymous`; add it, bind to loopback, or demand a certificate with tls.client_ca"
             );
         }
     }
@@ -216,6 +223,20 @@ fn warm_up(control: &Runtime, slots: &[Arc<Slot>], readiness: &Arc<Readiness>) {
     }
 }
 
+/// Lets go of what has expired, whether or not anybody asks for it again.
+fn sweep(control: &Runtime, users: &Arc<UserCache>) {
+    let users = Arc::downgrade(users);
+    control.spawn(async move {
+        let mut pause = tokio::time::interval(SWEEP);
+        loop {
+            pause.tick().await;
+            let Some(users) = users.upgrade() else { return };
+            // A million entries take a while, and this thread carries fetches.
+            let _ = tokio::task::spawn_blocking(move || users.sweep()).await;
+        }
+    });
+}
+
 fn reload_certificates(control: &Runtime, certificates: Vec<Arc<ServerTls>>) {
     if certificates.is_empty() {
         return;
@@ -250,6 +271,7 @@ fn serve_admin(control: &Runtime, socket: Socket, service: Admin) {
 }
 
 const CONTROL_GRACE: Duration = Duration::from_secs(1);
+const SWEEP: Duration = Duration::from_secs(10);
 const CERTIFICATE_CHECK: Duration = Duration::from_secs(5);
 const ADMIN_LIMITS: ConnectionLimits = ConnectionLimits {
     connections: 64,

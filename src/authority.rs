@@ -7,6 +7,7 @@
 mod client;
 mod credential;
 mod error;
+mod form;
 mod http;
 mod metadata;
 
@@ -17,6 +18,7 @@ use url::Url;
 pub use self::client::ClientSpec;
 pub use self::credential::{ClientCredential, SecretMethod};
 pub use self::error::AuthorityError;
+pub use self::form::{Form, FormRequest};
 pub use self::http::{Answer, AuthorityHttp, ProxySettings};
 pub use self::metadata::{ExpectedIssuer, Metadata};
 use crate::cache_key::CacheKeyBuilder;
@@ -32,7 +34,7 @@ pub struct Authority {
 #[derive(Debug)]
 enum AuthorityKind {
     /// Microsoft Entra ID: the endpoint is known by construction.
-    Entra { endpoint: Url },
+    Entra { instance: Url, endpoint: Url },
     /// A server that publishes metadata.
     Oidc(Metadata),
     /// A bare token endpoint.
@@ -48,37 +50,15 @@ pub struct Endpoint {
     pub prefers_basic: bool,
 }
 
-/// A form under construction: what is asked, then the credential's additions.
-pub struct FormRequest {
-    client_id: String,
-    form: Vec<(String, String)>,
-    authorization: Option<::http::HeaderValue>,
-}
-
-impl FormRequest {
-    /// A form in the name of `client_id`, not yet authenticated.
-    #[must_use]
-    pub fn new(client_id: &str, form: Vec<(String, String)>) -> Self {
-        Self { client_id: client_id.to_owned(), form, authorization: None }
-    }
-}
-
-impl std::fmt::Debug for FormRequest {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("FormRequest").field("client_id", &self.client_id).finish_non_exhaustive()
-    }
-}
-
 impl Authority {
     /// Microsoft Entra ID at `instance` (`https://login.microsoftonline.com`), for one tenant.
     ///
     /// # Errors
     /// When the two do not make a URL.
     pub fn entra(instance: &Url, tenant: &str, http: AuthorityHttp) -> Result<Self, String> {
-        let endpoint = instance
-            .join(&format!("/{tenant}/oauth2/v2.0/token"))
-            .map_err(|error| error.to_string())?;
-        Ok(Self { kind: AuthorityKind::Entra { endpoint }, http })
+        let endpoint = entra_endpoint(instance, tenant, "token").map_err(|e| e.to_string())?;
+        let instance = instance.clone();
+        Ok(Self { kind: AuthorityKind::Entra { instance, endpoint }, http })
     }
 
     /// A server found by discovery under `issuer`.
@@ -109,7 +89,7 @@ impl Authority {
     #[must_use]
     pub fn name(&self) -> &str {
         match &self.kind {
-            AuthorityKind::Entra { endpoint } | AuthorityKind::TokenEndpoint { endpoint } => {
+            AuthorityKind::Entra { endpoint, .. } | AuthorityKind::TokenEndpoint { endpoint } => {
                 endpoint.as_str()
             }
             AuthorityKind::Oidc(metadata) => metadata.location(),
@@ -122,14 +102,25 @@ impl Authority {
         self.http.total_timeout()
     }
 
-    /// The token endpoint, discovered when need be.
+    /// The token endpoint, discovered when need be; of another `tenant` of Entra than the client's own.
     ///
     /// # Errors
-    /// When discovery fails and never succeeded.
-    pub async fn token_endpoint(&self, clock: &Clock) -> Result<Endpoint, AuthorityError> {
+    /// When discovery fails and never succeeded, or the tenant makes no URL.
+    pub async fn token_endpoint(
+        &self,
+        tenant: Option<&str>,
+        clock: &Clock,
+    ) -> Result<Endpoint, AuthorityError> {
         match &self.kind {
-            AuthorityKind::Entra { endpoint } => {
-                Ok(Endpoint { url: endpoint.clone(), prefers_basic: false })
+            AuthorityKind::Entra { instance, endpoint } => {
+                let url = match tenant {
+                    None => endpoint.clone(),
+                    Some(tenant) => entra_endpoint(instance, tenant, "token").map_err(|_| {
+                        let what = "the tenant makes no endpoint".to_owned();
+                        AuthorityError::Metadata { url: instance.to_string(), what }
+                    })?,
+                };
+                Ok(Endpoint { url, prefers_basic: false })
             }
             AuthorityKind::Oidc(metadata) => {
                 metadata.document(&self.http, clock).await?.token_endpoint()
@@ -150,11 +141,20 @@ impl Authority {
             AuthorityKind::Oidc(metadata) => {
                 metadata.document(&self.http, clock).await?.introspection_endpoint()
             }
-            AuthorityKind::Entra { endpoint } | AuthorityKind::TokenEndpoint { endpoint } => {
+            AuthorityKind::Entra { endpoint, .. } | AuthorityKind::TokenEndpoint { endpoint } => {
                 let what = "no introspection endpoint is known for it".into();
                 Err(AuthorityError::Metadata { url: endpoint.to_string(), what })
             }
         }
+    }
+
+    /// Where a person signs in, as claims challenges name it; known for Entra alone.
+    #[must_use]
+    pub fn authorization_uri(&self, tenant: Option<&str>) -> Option<String> {
+        let AuthorityKind::Entra { instance, endpoint } = &self.kind else { return None };
+        let own = endpoint.path_segments().and_then(|mut segments| segments.next());
+        let url = entra_endpoint(instance, tenant.or(own)?, "authorize").ok()?;
+        Some(url.into())
     }
 
     /// Sends a form once; redirects are answers like others.
@@ -169,11 +169,17 @@ impl Authority {
     /// Adds what tells this authority from others.
     pub fn add_to_key(&self, key: &mut CacheKeyBuilder) {
         match &self.kind {
-            AuthorityKind::Entra { endpoint } => key.field("entra", endpoint.as_str().as_bytes()),
+            AuthorityKind::Entra { endpoint, .. } => {
+                key.field("entra", endpoint.as_str().as_bytes());
+            }
             AuthorityKind::Oidc(metadata) => key.field("oidc", metadata.location().as_bytes()),
             AuthorityKind::TokenEndpoint { endpoint } => {
                 key.field("token_endpoint", endpoint.as_str().as_bytes());
             }
         }
     }
+}
+
+fn entra_endpoint(instance: &Url, tenant: &str, name: &str) -> Result<Url, url::ParseError> {
+    instance.join(&format!("/{tenant}/oauth2/v2.0/{name}"))
 }

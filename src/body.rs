@@ -4,6 +4,8 @@
 //! silence (a peer that stops sending does not hold resources for ever) and a note to whoever wants
 //! to know how the body ended.
 
+mod recording;
+
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -18,6 +20,8 @@ use hyper::body::Incoming;
 use tokio::sync::Notify;
 use tokio::time::{Instant, Sleep};
 
+pub use recording::Recording;
+
 /// A request or response body.
 #[derive(Debug)]
 pub struct Body {
@@ -26,6 +30,7 @@ pub struct Body {
     ending: Option<Ending>,
     trailers: Option<TrailerFilter>,
     progress: Option<Arc<Progress>>,
+    recording: Option<Arc<Recording>>,
 }
 
 /// Decides what of a body's trailers goes on.
@@ -98,7 +103,14 @@ impl Body {
     pub fn full(bytes: impl Into<Bytes>) -> Self {
         let bytes = bytes.into();
         let source = Source::Full((!bytes.is_empty()).then_some(bytes));
-        Self { source, silence: None, ending: None, trailers: None, progress: None }
+        Self {
+            source,
+            silence: None,
+            ending: None,
+            trailers: None,
+            progress: None,
+            recording: None,
+        }
     }
 
     /// A body that arrives from a peer, which may be silent for `limit` at most.
@@ -111,6 +123,7 @@ impl Body {
             ending: None,
             trailers: None,
             progress: None,
+            recording: None,
         }
     }
 
@@ -129,6 +142,14 @@ impl Body {
     pub fn reporting_to(mut self, progress: Arc<Progress>) -> Self {
         self.progress = Some(progress);
         self
+    }
+
+    /// Keeps a copy of the first `limit` bytes, so that a body which is no longer can be sent again.
+    #[must_use]
+    pub fn recorded(mut self, limit: usize) -> (Self, Arc<Recording>) {
+        let recording = Arc::new(Recording::new(limit));
+        self.recording = Some(Arc::clone(&recording));
+        (self, recording)
     }
 
     /// Calls `observer` once, when the last byte was handed on or the body was dropped before it.
@@ -224,6 +245,9 @@ impl Body {
                 Some(Err(_)) => progress.finish(BodyEndState::Broken),
                 None => progress.finish(BodyEndState::Complete),
             }
+        }
+        if let Some(recording) = &self.recording {
+            recording.note(frame, self.is_end_stream());
         }
         let Some(ending) = &mut self.ending else { return };
         match frame {

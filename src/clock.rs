@@ -40,7 +40,7 @@ impl Clock {
         // Neither part of a boot-time reading is ever negative.
         let seconds = u64::try_from(time.tv_sec).unwrap_or_default();
         let nanos = u32::try_from(time.tv_nsec).unwrap_or_default();
-        Moment(Duration::new(seconds, nanos) + self.moved())
+        Moment::of(Duration::new(seconds, nanos) + self.moved())
     }
 
     /// Time since the Unix epoch, as whoever set the clock believes.
@@ -73,20 +73,25 @@ impl ManualClock {
     }
 }
 
-/// One reading of the boot-time clock.
+/// One reading of the boot-time clock: nanoseconds, enough for five centuries. Half the size of a
+/// [`Duration`], which counts where a million cached tokens hold three of them each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Moment(Duration);
+pub struct Moment(u64);
 
 impl Moment {
+    fn of(since_boot: Duration) -> Self {
+        Self(u64::try_from(since_boot.as_nanos()).unwrap_or(u64::MAX))
+    }
+
     /// The moment `later` from this one.
     #[must_use]
     pub fn after(self, later: Duration) -> Self {
-        Self(self.0.saturating_add(later))
+        Self(self.0.saturating_add(Self::of(later).0))
     }
 
     /// Time left until `deadline`; zero when it has passed.
     #[must_use]
     pub fn until(self, deadline: Self) -> Duration {
-        deadline.0.saturating_sub(self.0)
+        Duration::from_nanos(deadline.0.saturating_sub(self.0))
     }
 }

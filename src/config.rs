@@ -25,6 +25,7 @@ use crate::authority::ClientSpec;
 use crate::listener::{BindAddress, ConnectionLimits, ServerTls};
 use crate::proxy::{ResourceMetadata, RouteSpec};
 use crate::telemetry::LogSettings;
+use crate::token::cache::Bounds;
 
 /// A configuration that can be run.
 #[derive(Debug)]
@@ -39,10 +40,19 @@ pub struct Config {
     pub admin: Option<BindAddress>,
     /// Where traffic is accepted, each with its routes.
     pub listeners: Vec<ListenerConfig>,
-    /// About how much memory verified tokens of callers may take.
-    pub verified_token_bytes: u32,
+    /// What may be remembered.
+    pub caches: Caches,
     /// Every registration, used or not.
     pub clients: Vec<Arc<ClientSpec>>,
+}
+
+/// What may be remembered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Caches {
+    /// About how much memory verified tokens of callers may take.
+    pub verified_token_bytes: u32,
+    /// Tokens on behalf of callers.
+    pub user_tokens: Bounds,
 }
 
 /// Threads and their layout.

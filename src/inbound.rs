@@ -27,6 +27,7 @@ pub mod key_set;
 mod key_source;
 mod rules;
 mod strict_json;
+mod subject;
 mod verified;
 mod verified_cache;
 
@@ -47,7 +48,8 @@ pub use issuer::{IssuerIdentity, IssuerKind, IssuerSpec, JwtSpec};
 pub use issuers::{Bounds, InboundMetrics, Issuers};
 pub use key_ring::KeyRing;
 pub use key_source::{KeyLocation, KeySource};
-pub use rules::{Callers, Rules};
+pub use rules::{Callers, Rules, Unmet};
+pub use subject::Subject;
 pub use verified::{CallerKind, Verified};
 pub use verified_cache::VerifiedCacheMetrics;
 
@@ -79,7 +81,7 @@ pub enum Caller {
     /// Somebody who would have been refused, for this class of reason, if the route did not only report.
     Reported(&'static str),
     /// Verified, and satisfying the route's rules.
-    Verified(Arc<Verified>),
+    Verified(Subject),
 }
 
 impl Caller {
@@ -87,7 +89,7 @@ impl Caller {
     #[must_use]
     pub fn verified(&self) -> Option<&Verified> {
         match self {
-            Self::Verified(verified) => Some(verified),
+            Self::Verified(subject) => Some(subject.verified()),
             Self::Unchecked { .. } | Self::Anonymous | Self::Exempt | Self::Reported(_) => None,
         }
     }
@@ -120,6 +122,15 @@ impl InboundPolicy {
         match self {
             Self::Authenticated(authentication) => authentication.admit(arrival).await,
             Self::Unchecked(existing) => existing.admit(&arrival.request.headers),
+        }
+    }
+
+    /// Refuses a caller whom a later stage finds to be the wrong one.
+    #[must_use]
+    pub fn refuse(&self, fault: Fault) -> Refusal {
+        match self {
+            Self::Authenticated(authentication) => authentication.refusal(fault),
+            Self::Unchecked(_) => Refusal { fault, fields: Vec::new() },
         }
     }
 }

@@ -27,6 +27,8 @@ pub struct Injector {
     header: HeaderName,
     scheme: Scheme,
     identity: IdentityHeaders,
+    /// A field that is for Vicar alone.
+    removed: Option<HeaderName>,
 }
 
 #[derive(Clone, Debug)]
@@ -77,13 +79,20 @@ impl Injector {
                 Scheme::Other(format!("{other} "))
             }
         };
-        Ok(Self { header, scheme, identity: IdentityHeaders::default() })
+        Ok(Self { header, scheme, identity: IdentityHeaders::default(), removed: None })
     }
 
     /// The same, telling the caller's identity in these fields.
     #[must_use]
     pub fn with_identity(mut self, identity: IdentityHeaders) -> Self {
         self.identity = identity;
+        self
+    }
+
+    /// The same, never letting this field pass.
+    #[must_use]
+    pub fn removing(mut self, header: HeaderName) -> Self {
+        self.removed = Some(header);
         self
     }
 
@@ -106,6 +115,9 @@ impl Injector {
     ) -> Result<OutboundRequest, InjectError> {
         let upgrade = strip_connection_fields(&mut parts.headers, parts.version);
         self.identity.scrub(&mut parts.headers);
+        if let Some(removed) = &self.removed {
+            parts.headers.remove(removed);
+        }
         match injection {
             Injection::KeepCallers => {}
             Injection::Strip => self.remove_callers(&mut parts),
@@ -134,10 +146,14 @@ impl Injector {
     /// Trailers are fields too: none may pose as a credential or as ours.
     fn without_our_fields(&self, body: Body) -> Body {
         let (header, owned) = (self.header.clone(), self.identity.owned().clone());
+        let removed = self.removed.clone();
         body.filtering_trailers(move |trailers| {
             trailers.remove(&header);
             trailers.remove(AUTHORIZATION);
             trailers.remove(DPOP);
+            if let Some(removed) = &removed {
+                trailers.remove(removed);
+            }
             hop_by_hop::strip_from_trailers(trailers);
             owned.scrub(trailers);
         })

@@ -8,18 +8,20 @@
 //! unjudged or with a credential nobody chose. What concerns every request alike (identifiers, the
 //! access line, counters, errors into answers) wraps around it in [`Proxy::serve`].
 
+mod challenge;
 mod correlation;
 mod error;
 mod observe;
 mod plan;
+mod recovery;
 mod resource_metadata;
 mod respond;
+mod source;
 
 use std::sync::Arc;
 
 use http::{Request, Response};
 use hyper::body::Incoming;
-use tokio::time::Instant;
 
 use crate::body::Body;
 use crate::drain::DrainWatch;
@@ -29,10 +31,13 @@ use crate::listener::{InFlight, Peer, Serve};
 use crate::route::RouteTable;
 
 pub use error::ProxyError;
-pub use plan::{Plan, RouteSpec, TokenPlan, TokenSource};
+pub use plan::{Instead, Plan, RouteSpec, TokenPlan, TokenSource};
+pub use recovery::Recovery;
 pub use resource_metadata::ResourceMetadata;
 
 use observe::Observation;
+use recovery::Call;
+use source::Source;
 
 pub use observe::{ProxyMetrics, RouteMetrics};
 
@@ -83,15 +88,16 @@ impl Inner {
         let arrival = Arrival { request: &parts, path, peer: observation.peer() };
         let caller = plan.inbound.admit(arrival).await?;
         observation.admitted(&caller);
-        let injection = plan.token.acquire(&caller).await?;
-        let body = Body::streaming(incoming, plan.forwarder.idle());
-        let outbound = plan.injector.apply(parts, body, &injection, &caller)?;
+        let source = Source::choose(&plan.token, &plan.inbound, &caller, &parts.headers)?;
+        let acquired = source.acquire().await;
+        let injection = acquired.map_err(|failure| challenge::of(failure, &caller, &source))?;
         let path =
-            TargetPath { rewritten: route.rewritten_path, matched_prefix: route.matched_prefix };
-        let asked = Instant::now();
-        let response = plan.forwarder.send(outbound, &path, observation.peer(), &self.drain).await;
-        observation.upstream_answered(asked);
-        Ok(response?)
+            &TargetPath { rewritten: route.rewritten_path, matched_prefix: route.matched_prefix };
+        let (caller, source) = (&caller, &source);
+        let (peer, drain) = (observation.peer(), &self.drain);
+        let body = Body::streaming(incoming, plan.forwarder.idle());
+        let call = Call { plan, caller, source, path, peer, drain };
+        call.make(parts, body, &injection).await
     }
 }
 

@@ -305,7 +305,8 @@ fn no_secret_shows_in_a_configuration_or_its_problems() {
     // The secrets were there to be shown.
     assert_eq!(config.clients.len(), 4);
     for client in &config.clients {
-        let ClientCredential::ClientSecret { source, .. } = &client.credential;
+        let (ClientCredential::ClientSecret { source, .. }
+        | ClientCredential::ClientAssertion { source }) = &client.credential;
         assert!(source.read().unwrap().expose_secret().starts_with("marker"), "{}", client.name);
     }
 }
@@ -400,6 +401,7 @@ fn another_value(key: &Key<'_>) -> Option<Json> {
         "KeysYaml.stale" => "20m",
         "OktaYaml.server" => "other",
         "RewriteYaml.host" => "preserve",
+        "TokenExchangeYaml.actor_token_type" | "TokenExchangeYaml.subject_token_type" => "jwt",
         _ => "",
     };
     if !by_name.is_empty() {
@@ -407,7 +409,7 @@ fn another_value(key: &Key<'_>) -> Option<Json> {
     } else if format("vicar-duration") {
         Some(json!("7s"))
     } else if format("vicar-size") {
-        Some(json!("16KiB"))
+        Some(json!("17KiB"))
     } else if variants.iter().any(|v| has_type(v, "integer")) {
         Some(json!(7))
     } else if variants.iter().any(|v| has_type(v, "boolean")) {
@@ -454,6 +456,7 @@ impl Sandbox {
             ("tls/tls.key", key.clone()),
             ("machines.json", KEY_SET.to_owned()),
             ("app/secret", "marker-app\n".to_owned()),
+            ("assertion.jwt", "marker.assertion.jwt\n".to_owned()),
             ("orders/secret", "marker-orders\n".to_owned()),
             ("orders-admin/secret", "marker-orders-admin\n".to_owned()),
             ("reports/secret", "marker-reports\n".to_owned()),

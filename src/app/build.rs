@@ -14,17 +14,21 @@ use crate::forward::{Forwarder, UpstreamClients};
 use crate::inbound::{InboundMetrics, InboundPolicy, InboundSpec, Issuers, VerifiedCacheMetrics};
 use crate::listener::{ConnectionLimits, Listener, ServerTls};
 use crate::proxy::{
-    Plan, Proxy, ProxyMetrics, ResourceMetadata, RouteMetrics, RouteSpec, TokenPlan, TokenSource,
+    Instead, Plan, Proxy, ProxyMetrics, ResourceMetadata, RouteMetrics, RouteSpec, TokenPlan,
+    TokenSource,
 };
 use crate::route::RouteTable;
 use crate::telemetry::Metrics;
-use crate::token::cache::{ApplicationCache, Slot, TokenMetrics};
+use crate::token::TokenSpec;
+use crate::token::cache::{ApplicationCache, Slot, TokenMetrics, UserCache, UserTokens};
 
 /// Everything the workers share, and how to make what they do not.
 #[derive(Debug)]
 pub(super) struct Blueprint {
     listeners: Vec<ListenerBlueprint>,
     pub(super) slots: Vec<Arc<Slot>>,
+    /// Each route's way into the user cache, by the route's name.
+    pub(super) user_tokens: Vec<(Arc<str>, Arc<UserTokens>)>,
     metrics: Arc<ProxyMetrics>,
     logs_access: bool,
 }
@@ -47,31 +51,40 @@ struct RouteBlueprint {
     metrics: Arc<RouteMetrics>,
 }
 
+/// The two caches, and how their tokens are counted.
+#[derive(Debug)]
+pub(super) struct Tokens<'a> {
+    pub(super) application: &'a ApplicationCache,
+    pub(super) user: &'a Arc<UserCache>,
+    pub(super) metrics: &'a Metrics,
+}
+
 impl Blueprint {
     pub(super) fn new(
         listeners: Vec<ListenerConfig>,
-        metrics: &Metrics,
-        tokens: &ApplicationCache,
+        tokens: &Tokens<'_>,
         issuers: &mut Issuers,
         logs_access: bool,
     ) -> Self {
+        let metrics = tokens.metrics;
         let listeners = listeners.into_iter();
         let listeners: Vec<_> =
-            listeners.map(|l| ListenerBlueprint::new(l, metrics, tokens, issuers)).collect();
-        let mut slots: Vec<Arc<Slot>> = Vec::new();
-        for RouteBlueprint { token, .. } in listeners.iter().flat_map(|listener| &listener.routes) {
-            if let TokenPlan::Application(slot) = token
-                && !slots.iter().any(|known| Arc::ptr_eq(known, slot))
-            {
-                slots.push(Arc::clone(slot));
+            listeners.map(|l| ListenerBlueprint::new(l, tokens, issuers)).collect();
+        let routes = || listeners.iter().flat_map(|listener| &listener.routes);
+        let user_tokens = routes().filter_map(|route| match &route.token {
+            TokenPlan::User { tokens, .. } => {
+                Some((Arc::clone(&route.spec.name), Arc::clone(tokens)))
             }
-        }
+            _ => None,
+        });
+        let user_tokens = user_tokens.collect();
+        let slots = tokens.application.slots();
         let metrics = Arc::new(ProxyMetrics {
             unrouted: route_metrics("", String::new(), metrics),
             refusals: metrics.refusals.clone(),
             in_flight: metrics.in_flight.clone(),
         });
-        Self { listeners, slots, metrics, logs_access }
+        Self { listeners, slots, user_tokens, metrics, logs_access }
     }
 
     /// Every listener's certificate.
@@ -87,13 +100,36 @@ impl Blueprint {
     }
 }
 
+impl Tokens<'_> {
+    fn plan(&self, source: &TokenSource) -> TokenPlan {
+        match source {
+            TokenSource::Strip => TokenPlan::Strip,
+            TokenSource::Passthrough => TokenPlan::Passthrough,
+            TokenSource::Application(spec) => TokenPlan::Application(self.slot(spec)),
+            TokenSource::User { spec, app_only, anonymous } => {
+                let actor = spec.actor.as_ref().map(|actor| self.slot(actor));
+                let metrics = |kind| token_metrics(&spec.client.name, kind, self.metrics);
+                TokenPlan::User {
+                    tokens: self.user.tokens(spec, actor, metrics("user"), metrics("session")),
+                    app_only: self.instead(app_only),
+                    anonymous: self.instead(anonymous),
+                }
+            }
+        }
+    }
+
+    fn instead(&self, instead: &Instead<Arc<TokenSpec>>) -> Instead<Arc<Slot>> {
+        instead.map(|spec| self.slot(spec))
+    }
+
+    fn slot(&self, spec: &Arc<TokenSpec>) -> Arc<Slot> {
+        let metrics = token_metrics(&spec.client.name, "application", self.metrics);
+        self.application.slot(spec, &metrics)
+    }
+}
+
 impl ListenerBlueprint {
-    fn new(
-        config: ListenerConfig,
-        metrics: &Metrics,
-        tokens: &ApplicationCache,
-        issuers: &mut Issuers,
-    ) -> Self {
+    fn new(config: ListenerConfig, tokens: &Tokens<'_>, issuers: &mut Issuers) -> Self {
         let routes = config.routes.into_iter().map(|spec| {
             let inbound = match &spec.inbound {
                 InboundSpec::Unchecked(existing) => InboundPolicy::Unchecked(existing.clone()),
@@ -101,15 +137,8 @@ impl ListenerBlueprint {
                     InboundPolicy::Authenticated(issuers.authentication(authentication, &spec.name))
                 }
             };
-            let token = match &spec.token {
-                TokenSource::Strip => TokenPlan::Strip,
-                TokenSource::Passthrough => TokenPlan::Passthrough,
-                TokenSource::Application(token) => {
-                    let metrics = token_metrics(&token.client.name, metrics);
-                    TokenPlan::Application(tokens.slot(token, &metrics))
-                }
-            };
-            let metrics = route_metrics(&spec.name, spec.upstream.to_string(), metrics);
+            let token = tokens.plan(&spec.token);
+            let metrics = route_metrics(&spec.name, spec.upstream.to_string(), tokens.metrics);
             RouteBlueprint { spec, inbound, token, metrics }
         });
         Self {
@@ -135,6 +164,7 @@ impl ListenerBlueprint {
                 inbound: inbound.clone(),
                 token: token.clone(),
                 injector: spec.injector.clone(),
+                recovery: spec.recovery.clone(),
                 forwarder: Forwarder::new(client, rewrite, spec.forwarded, spec.timeouts),
                 metrics: Arc::clone(metrics),
             };
@@ -161,6 +191,7 @@ fn route_metrics(route: &str, upstream: String, metrics: &Metrics) -> Arc<RouteM
         classes: ["1xx", "2xx", "3xx", "4xx", "5xx"].map(class),
         seconds: metrics.request_seconds.with_label_values(&[route]),
         upstream_seconds: metrics.upstream_seconds.with_label_values(&[route]),
+        rejections: metrics.rejected_requests.clone(),
     })
 }
 
@@ -178,13 +209,16 @@ pub(super) fn inbound_metrics(metrics: &Metrics) -> InboundMetrics {
     }
 }
 
-fn token_metrics(client: &str, metrics: &Metrics) -> TokenMetrics {
-    let with = |vec: &IntCounterVec, result: &str| vec.with_label_values(&[client, result]);
+fn token_metrics(client: &str, kind: &'static str, metrics: &Metrics) -> TokenMetrics {
+    let lookups = |result| metrics.tokens.lookups.with_label_values(&[client, kind, result]);
+    let with = |vec: &IntCounterVec| vec.with_label_values(&[client, kind]);
     TokenMetrics {
-        hits: with(&metrics.token_lookups, "hit"),
-        misses: with(&metrics.token_lookups, "miss"),
-        refreshes: metrics.token_refreshes.with_label_values(&[client]),
-        fetches: metrics.token_requests.clone(),
-        seconds: metrics.token_request_seconds.with_label_values(&[client]),
+        hits: lookups("hit"),
+        misses: lookups("miss"),
+        refreshes: with(&metrics.tokens.refreshes),
+        rejections: with(&metrics.tokens.rejections),
+        kind,
+        fetches: metrics.tokens.requests.clone(),
+        seconds: metrics.tokens.request_seconds.with_label_values(&[client]),
     }
 }

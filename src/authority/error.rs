@@ -9,6 +9,9 @@ use crate::secret::SecretError;
 /// Why asking an authority failed.
 #[derive(Debug, thiserror::Error)]
 pub enum AuthorityError {
+    /// Our own assertion cannot be used.
+    #[error("our client assertion {0}")]
+    Assertion(&'static str),
     /// Our own credential cannot be read.
     #[error("our credential: {0}")]
     Credential(#[from] SecretError),
@@ -46,7 +49,7 @@ impl AuthorityError {
     #[must_use]
     pub fn reason(&self) -> &'static str {
         match self {
-            Self::Credential(_) => "credential_unreadable",
+            Self::Assertion(_) | Self::Credential(_) => "credential_unreadable",
             Self::Metadata { .. } => "authority_metadata_unusable",
             Self::Throttled { .. } => "authority_throttled",
             Self::Unreachable(_) => "authority_unreachable",

@@ -9,6 +9,7 @@ use http::header::{ACCEPT, AUTHORIZATION, RETRY_AFTER};
 use http::{HeaderMap, StatusCode};
 use reqwest::redirect::Policy;
 use url::Url;
+use zeroize::Zeroizing;
 
 use super::AuthorityError;
 use super::FormRequest;
@@ -47,8 +48,8 @@ pub struct Answer {
     /// Its status.
     pub status: StatusCode,
     headers: HeaderMap,
-    /// At most 256 KiB.
-    pub body: Vec<u8>,
+    /// At most 256 KiB; wiped when dropped, since a token may be in it.
+    pub body: Zeroizing<Vec<u8>>,
 }
 
 impl AuthorityHttp {
@@ -95,7 +96,8 @@ impl AuthorityHttp {
         request: &FormRequest,
         is_entra: bool,
     ) -> Result<Answer, AuthorityError> {
-        let mut post = self.client.post(url.clone()).header(ACCEPT, JSON).form(&request.form);
+        let mut post =
+            self.client.post(url.clone()).header(ACCEPT, JSON).form(request.form.fields());
         if let Some(authorization) = &request.authorization {
             post = post.header(AUTHORIZATION, authorization.clone());
         }
@@ -141,7 +143,9 @@ impl Answer {
 async fn read(request: reqwest::RequestBuilder) -> Result<Answer, AuthorityError> {
     let unreachable = |error| AuthorityError::Unreachable(without_url(error));
     let mut response = request.send().await.map_err(unreachable)?;
-    let mut body = Vec::new();
+    // At its full size from the start where that is known: growing would leave pieces behind.
+    let length = response.content_length().and_then(|length| usize::try_from(length).ok());
+    let mut body = Zeroizing::new(Vec::with_capacity(length.unwrap_or_default().min(MAX_ANSWER)));
     while let Some(chunk) = response.chunk().await.map_err(unreachable)? {
         if body.len() + chunk.len() > MAX_ANSWER {
             let status = response.status().as_u16();
@@ -193,7 +197,7 @@ mod tests {
     fn retry_after_reads_seconds_and_dates_and_is_capped() {
         let retry_after = |value: &str| {
             let headers = HeaderMap::from_iter([(RETRY_AFTER, value.parse().unwrap())]);
-            Answer { status: StatusCode::OK, headers, body: Vec::new() }.retry_after()
+            Answer { status: StatusCode::OK, headers, body: Zeroizing::default() }.retry_after()
         };
         assert_eq!(retry_after("60"), Some(Duration::from_secs(60)));
         assert_eq!(retry_after("99999999"), Some(MAX_RETRY_AFTER));

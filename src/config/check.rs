@@ -160,11 +160,7 @@ impl<'a> Checker<'a> {
         } else {
             format!("unknown key `{}`", entry.key)
         };
-        let hint = match PLANNED.iter().find(|(key, _)| *key == entry.key) {
-            Some((_, hint)) => (*hint).to_owned(),
-            None => suggestion(&entry.key, known),
-        };
-        self.problem(entry.position, path, what, hint)
+        self.problem(entry.position, path, what, suggestion(&entry.key, known))
     }
 
     fn problem(&mut self, position: Position, path: &str, what: String, hint: String) -> Json {
@@ -283,9 +279,3 @@ pub(super) fn suggestion(given: &str, known: &[&str]) -> String {
         None => format!("known here: {}", known.join(", ")),
     }
 }
-
-/// Keys of the contract that this version refuses rather than ignores.
-const PLANNED: &[(&str, &str)] = &[
-    ("on_behalf_of", "this version has client_credentials only"),
-    ("token_exchange", "this version has client_credentials only"),
-];

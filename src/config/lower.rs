@@ -12,7 +12,9 @@ mod proxies;
 mod routes;
 mod secrets;
 mod tls;
+mod tokens;
 mod upstreams;
+mod user_tokens;
 
 use std::collections::BTreeMap;
 use std::fmt::Display;
@@ -21,13 +23,15 @@ use std::sync::Arc;
 use super::expand::Lookup;
 use super::problem::{Position, Problem};
 use super::schema::{
-    ConfigYaml, LayoutYaml, LogFormatYaml, LogLevelYaml, LogYaml, RuntimeYaml, WorkersYaml,
+    CachesYaml, ConfigYaml, LayoutYaml, LogFormatYaml, LogLevelYaml, LogYaml, RuntimeYaml,
+    WorkersYaml,
 };
 use super::tree::Node;
-use super::{Config, Layout, Runtime};
+use super::{Caches, Config, Layout, Runtime};
 use crate::authority::ClientSpec;
 use crate::inbound::IssuerSpec;
 use crate::telemetry::{LogFormat, LogSettings};
+use crate::token::cache::Bounds;
 
 /// Turns `yaml` into a [`Config`]; `tree` is only asked for positions.
 pub(super) fn lower(
@@ -45,13 +49,14 @@ pub(super) fn lower(
     }
     let admin = lowering.admin(&yaml.admin);
     let listeners = lowering.listeners(yaml.listeners, yaml.routes);
+    let caches = lowering.caches(&yaml.caches);
     let config = Config {
         runtime: runtime(&yaml.runtime),
         log: log(&yaml.log),
         grace: yaml.shutdown.grace.0,
         admin,
         listeners,
-        verified_token_bytes: yaml.caches.verified_tokens.0,
+        caches,
         clients: lowering.clients.into_values().collect(),
     };
     if lowering.problems.is_empty() { Ok(config) } else { Err(lowering.problems) }
@@ -67,6 +72,26 @@ pub(super) struct Lowering<'a> {
 }
 
 impl Lowering<'_> {
+    fn caches(&mut self, yaml: &CachesYaml) -> Caches {
+        for (key, none) in [
+            ("user_tokens_per_subject", yaml.user_tokens_per_subject == 0),
+            ("user_tokens", yaml.user_tokens.0 == 0),
+        ] {
+            if none {
+                let what = "every call on behalf of somebody would ask the authority";
+                self.problem(&format!("caches.{key}"), what, "leave it out for the default");
+            }
+        }
+        Caches {
+            verified_token_bytes: yaml.verified_tokens.0,
+            user_tokens: Bounds {
+                bytes: yaml.user_tokens.0.into(),
+                per_subject: yaml.user_tokens_per_subject.into(),
+                sessions: yaml.sessions as usize,
+            },
+        }
+    }
+
     /// Records a problem at `path`.
     fn problem(&mut self, path: &str, what: impl Display, hint: impl Display) {
         let (position, _) = locate(self.tree, path);

@@ -9,6 +9,7 @@ mod client;
 mod issuer;
 mod listener;
 mod route;
+mod token;
 
 use std::collections::BTreeMap;
 
@@ -27,8 +28,12 @@ pub(super) use issuer::{
 };
 pub(super) use listener::{ListenerYaml, ModeYaml, ServerTlsYaml};
 pub(super) use route::{
-    ClientCredentialsYaml, ExistingYaml, ForwardedYaml, InjectYaml, MatchYaml, ProtocolYaml,
-    RewriteYaml, RouteYaml, TokenYaml, UpstreamSettingsYaml, UpstreamYaml,
+    ExistingYaml, ForwardedYaml, InjectYaml, MatchYaml, ProtocolYaml, RetryYaml, RewriteYaml,
+    RouteYaml, UpstreamSettingsYaml, UpstreamYaml,
+};
+pub(super) use token::{
+    ActorYaml, ClientCredentialsYaml, InsteadYaml, JwtBearerYaml, MayActYaml, OnBehalfOfYaml,
+    SessionYaml, TenantChoiceYaml, TokenExchangeYaml, TokenYaml,
 };
 
 use super::units::{DurationYaml, SizeYaml};
@@ -193,11 +198,22 @@ impl Default for AdminYaml {
 pub(super) struct CachesYaml {
     /// Callers' tokens that have been verified; beyond it the least used are verified again.
     pub(super) verified_tokens: SizeYaml,
+    /// Tokens on behalf of callers; beyond it those of the callers least seen go.
+    pub(super) user_tokens: SizeYaml,
+    /// Tokens on behalf of one caller; beyond it the oldest go.
+    pub(super) user_tokens_per_subject: u16,
+    /// Long-running sessions; beyond it none begins.
+    pub(super) sessions: u32,
 }
 
 impl Default for CachesYaml {
     fn default() -> Self {
-        Self { verified_tokens: SizeYaml(32 * 1024 * 1024) }
+        Self {
+            verified_tokens: SizeYaml(32 * 1024 * 1024),
+            user_tokens: SizeYaml(64 * 1024 * 1024),
+            user_tokens_per_subject: 64,
+            sessions: 10_000,
+        }
     }
 }
 

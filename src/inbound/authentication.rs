@@ -25,6 +25,7 @@ use super::introspection::Introspector;
 use super::issuer::{IssuerSpec, JwtIssuer};
 use super::jws::{Compact, EmbeddedKey};
 use super::rules::Rules;
+use super::subject::Subject;
 use super::verified::Verified;
 use super::verified_cache::VerifiedCache;
 use super::{Arrival, Caller};
@@ -148,6 +149,12 @@ impl Authentication {
             Err(fault) => inner.refuse(fault, scheme.unwrap_or(Scheme::Bearer)),
         }
     }
+
+    /// The refusal of a caller whom a later stage finds to be the wrong one; nothing is counted twice.
+    #[must_use]
+    pub fn refusal(&self, fault: Fault) -> Refusal {
+        self.inner.refusal(fault, Scheme::Bearer)
+    }
 }
 
 impl Inner {
@@ -166,7 +173,7 @@ impl Inner {
         &self,
         presented: Presented<'_>,
         arrival: Arrival<'_>,
-    ) -> Result<Arc<Verified>, Fault> {
+    ) -> Result<Subject, Fault> {
         let digest = VerifiedCache::digest(presented.token);
         let caller = match self.known(digest) {
             Some(caller) => caller,
@@ -177,7 +184,8 @@ impl Inner {
         let bound = Bound { caller: &caller, presented, arrival, origin: &spec.origin };
         bound.check(&spec.proof, proofs)?;
         self.spec.rules.judge(&caller)?;
-        Ok(caller)
+        let token_at = presented.field.len() - presented.token.len();
+        Ok(Subject::new(caller, presented.field.clone(), token_at, digest))
     }
 
     /// What one of the route's issuers found out before, if it still counts.
@@ -247,8 +255,12 @@ impl Inner {
             return Ok(Caller::Reported(fault.class()));
         }
         self.counters.count(fault.class());
+        Err(self.refusal(fault, scheme))
+    }
+
+    fn refusal(&self, fault: Fault, scheme: Scheme) -> Refusal {
         let proofs = &self.evidence.proofs;
         let fields = self.spec.challenges.fields(&fault, scheme, || proofs.nonce());
-        Err(Refusal { fault, fields })
+        Refusal { fault, fields }
     }
 }

@@ -2,8 +2,8 @@
 //!
 //! Part of `inbound`. Query, form and cookie are never looked at: tokens leak from there.
 
-use http::HeaderMap;
 use http::header::AUTHORIZATION;
+use http::{HeaderMap, HeaderValue};
 
 use super::error::Fault;
 use super::jws::{BadJws, MAX_TOKEN};
@@ -15,6 +15,8 @@ pub(super) struct Presented<'r> {
     pub scheme: Scheme,
     /// What stands where the token belongs, unread.
     pub token: &'r [u8],
+    /// The whole field.
+    pub field: &'r HeaderValue,
 }
 
 /// The authentication schemes we know.
@@ -41,9 +43,9 @@ impl<'r> Presented<'r> {
         let end = text.iter().position(|byte| *byte == b' ').unwrap_or(text.len());
         let (scheme, token) = (&text[..end], text.get(end + 1..).unwrap_or_default());
         if scheme.eq_ignore_ascii_case(b"Bearer") {
-            Ok(Some(Self { scheme: Scheme::Bearer, token }))
+            Ok(Some(Self { scheme: Scheme::Bearer, token, field }))
         } else if scheme.eq_ignore_ascii_case(b"DPoP") {
-            Ok(Some(Self { scheme: Scheme::Dpop, token }))
+            Ok(Some(Self { scheme: Scheme::Dpop, token, field }))
         } else {
             Err(Fault::Scheme)
         }

@@ -139,6 +139,7 @@ impl Fault {
             Self::Binding(BadBinding::MemoryFull) => "proof_memory_full",
             Self::Binding(_) => "proof_invalid",
             Self::Unmet(Unmet::AppScope | Unmet::Scope | Unmet::Role) => "insufficient_scope",
+            Self::Unmet(Unmet::NotAPerson) => "user_required",
             Self::Unmet(_) => "caller_not_allowed",
             Self::Claim(_)
             | Self::Inactive
@@ -190,7 +191,9 @@ impl Fault {
                 Unmet::Claim => "claim_value",
                 Unmet::ClientId => "client_id",
                 Unmet::Kind => "caller_kind",
+                Unmet::MayAct => "may_act",
                 Unmet::NoRights => "no_rights",
+                Unmet::NotAPerson => "not_a_person",
                 Unmet::Role => "role",
                 Unmet::AppScope | Unmet::Scope => "scope",
             },

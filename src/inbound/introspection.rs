@@ -23,7 +23,7 @@ use super::authentication::Evidence;
 use super::error::Fault;
 use super::issuer::{IssuerKind, IssuerSpec};
 use super::verified::Verified;
-use crate::authority::{Answer, AuthorityError, ClientSpec, Endpoint, FormRequest};
+use crate::authority::{Answer, AuthorityError, ClientSpec, Endpoint, Form, FormRequest};
 use crate::cache_key::CacheKey;
 use crate::clock::Moment;
 use crate::secret::{ExposeSecret, SecretString};
@@ -275,12 +275,9 @@ impl Introspector {
             Some(url) => Endpoint { url: url.clone(), prefers_basic: true },
             None => client.authority.introspection_endpoint(&self.evidence.clock).await?,
         };
-        let form = vec![
-            ("token".to_owned(), token.to_owned()),
-            ("token_type_hint".to_owned(), "access_token".to_owned()),
-        ];
+        let form = Form::from_iter([("token", token), ("token_type_hint", "access_token")]);
         let mut request = FormRequest::new(&client.client_id, form);
-        client.credential.authenticate(&mut request, &endpoint).await?;
+        client.credential.authenticate(&mut request, &endpoint, &self.evidence.clock).await?;
         client.authority.post(&endpoint.url, &request).await
     }
 

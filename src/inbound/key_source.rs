@@ -105,7 +105,7 @@ impl FetchError {
 async fn get(http: &AuthorityHttp, url: &Url) -> Result<Vec<u8>, FetchError> {
     let answer = http.get(url).await?;
     match answer.status {
-        StatusCode::OK => Ok(answer.body),
+        StatusCode::OK => Ok(answer.body.to_vec()),
         status => {
             // Without its query, which is nobody's business in a log.
             let mut url = url.clone();

@@ -57,9 +57,15 @@ pub enum Unmet {
     /// The route is not for this kind of caller.
     #[error("the route is not for this kind of caller")]
     Kind,
+    /// The subject token names others than us to act for the person (RFC 8693 section 4.4).
+    #[error("the token's `may_act` does not name the client")]
+    MayAct,
     /// An Entra token that gives neither scope nor role.
     #[error("the token gives no scope and no role")]
     NoRights,
+    /// The route acts on behalf of people, and nothing says that this is one.
+    #[error("the route acts on behalf of people, and the token is not known to be a person's")]
+    NotAPerson,
     /// A role is missing.
     #[error("a required role")]
     Role,

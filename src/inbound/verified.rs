@@ -30,6 +30,8 @@ pub struct Verified {
     pub confirmation: Confirmation,
     /// All claims.
     pub claims: Arc<Claims>,
+    /// The digest of who it is about, by [`Verified::subject_id`].
+    pub subject: CacheKey,
     /// Until when it counts.
     pub(super) good_until: GoodUntil,
     /// For a token that its issuer was asked about although it is a JWS: what it names as issuer.
@@ -53,6 +55,10 @@ impl GoodUntil {
     pub(super) fn new(clock: &Clock, wall: Duration, at_most: Duration) -> Self {
         let left = wall.saturating_sub(clock.wall()).min(at_most);
         Self { moment: clock.now().after(left), wall }
+    }
+
+    pub(super) fn moment(self) -> Moment {
+        self.moment
     }
 
     pub(super) fn is_past(self, clock: &Clock) -> bool {
@@ -106,6 +112,9 @@ impl Verified {
         claims.text("jti")?;
         let scopes = scopes(&claims, names.is_entra)?;
         let client_id = client_id(&claims)?;
+        // Entra's `sub` is another one for each application; people look for `oid`.
+        let id = claims.text("oid")?.filter(|_| names.is_entra).or(claims.text("sub")?);
+        let subject = Self::subject_id(issuer, id.unwrap_or_default());
         Ok(Self {
             issuer: Arc::clone(issuer),
             kind: kind(&claims, &scopes, names)?,
@@ -114,11 +123,29 @@ impl Verified {
             scopes,
             client_id,
             claims,
+            subject,
             good_until,
             named_issuer: None,
             key,
             is_entra: names.is_entra,
         })
+    }
+
+    /// The digest that stands for a subject of an issuer: `sub`, with Entra `oid`. It groups what is kept for
+    /// one party; what is served to whom is decided by the exact token.
+    #[must_use]
+    pub fn subject_id(issuer: &str, id: &str) -> CacheKey {
+        let mut subject = CacheKey::builder();
+        subject.field("issuer", issuer.as_bytes());
+        subject.field("subject", id.as_bytes());
+        subject.finish()
+    }
+
+    /// Whether the application that got the token says that it can do this (`xms_cc`).
+    #[must_use]
+    pub fn is_capable_of(&self, capability: &str) -> bool {
+        let declared = self.claims.at("xms_cc").and_then(claims::list).unwrap_or_default();
+        declared.iter().any(|name| name.eq_ignore_ascii_case(capability))
     }
 
     /// The digest of the application that got the token, else of the person it is about.

@@ -2,6 +2,8 @@
 //!
 //! Part of `proxy`.
 
+use http::HeaderValue;
+
 use crate::forward::ForwardError;
 use crate::inbound::Refusal;
 use crate::inject::InjectError;
@@ -23,9 +25,21 @@ pub enum ProxyError {
     /// The token could not be written.
     #[error("{0}")]
     Inject(#[from] InjectError),
+    /// No token until the person behind the call has done something.
+    #[error("no token: {}", .0.failure)]
+    Interaction(Interaction),
     /// No route for it.
     #[error("{0}")]
     Route(#[from] RouteError),
+}
+
+/// What a person must do, and how its application is told.
+#[derive(Debug)]
+pub struct Interaction {
+    /// What happened.
+    pub failure: AcquireFailure,
+    /// The `WWW-Authenticate` field of the answer.
+    pub challenge: HeaderValue,
 }
 
 impl ProxyError {
@@ -33,7 +47,9 @@ impl ProxyError {
     #[must_use]
     pub fn reason(&self) -> &'static str {
         match self {
-            Self::Acquire(failure) => failure.error.reason(),
+            Self::Acquire(failure) | Self::Interaction(Interaction { failure, .. }) => {
+                failure.error.reason()
+            }
             Self::Forward(ForwardError::Broken(_)) => "upstream_broken",
             Self::Forward(ForwardError::CallerBody(_)) => "request_body_broken",
             Self::Forward(ForwardError::ConnectTimeout(_)) => "upstream_connect_timeout",

@@ -41,6 +41,8 @@ pub struct RouteMetrics {
     pub seconds: Histogram,
     /// Seconds until the upstream's response head.
     pub upstream_seconds: Histogram,
+    /// Tokens that the upstream did not want, by route and outcome.
+    pub rejections: IntCounterVec,
 }
 
 /// One request on its way; dropped at the end of its response, or when its caller leaves before.
@@ -138,19 +140,12 @@ impl Observation {
                 tracing::info!(route, class, request_id, "report only: this would be refused");
                 Some(class)
             }
-            Caller::Verified(verified) => Some(match verified.kind {
+            Caller::Verified(subject) => Some(match subject.verified().kind {
                 CallerKind::Application => "application",
                 CallerKind::User => "user",
                 CallerKind::Other => "other",
             }),
         };
-    }
-
-    /// Counts how long the upstream took to answer since `asked`.
-    pub(super) fn upstream_answered(&self, asked: Instant) {
-        if let Some(route) = &self.route {
-            route.upstream_seconds.observe(asked.elapsed().as_secs_f64());
-        }
     }
 
     /// Logs the complete text of a failure; the caller gets the same request id and less text.
@@ -175,6 +170,10 @@ impl Observation {
                 } else {
                     tracing::debug!(route, reason, class, request_id, %error, "request refused");
                 }
+            }
+            // The fetch has been logged with all there is to know.
+            ProxyError::Interaction(_) => {
+                tracing::debug!(route, reason, request_id, %error, "the person must act");
             }
             ProxyError::Route(_) => {
                 tracing::debug!(route, reason, request_id, %error, "request refused");

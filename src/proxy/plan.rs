@@ -4,13 +4,16 @@
 
 use std::sync::Arc;
 
+use http::HeaderName;
+
 use super::observe::RouteMetrics;
+use super::recovery::Recovery;
 use crate::forward::{ForwardTimeouts, ForwardedPolicy, Forwarder, Rewrite, Upstream};
-use crate::inbound::{Caller, InboundPolicy, InboundSpec};
-use crate::inject::{Injection, Injector};
+use crate::inbound::{InboundPolicy, InboundSpec};
+use crate::inject::Injector;
 use crate::route::Matcher;
-use crate::token::cache::Slot;
-use crate::token::{AcquireFailure, TokenSpec};
+use crate::token::cache::{Slot, UserTokens};
+use crate::token::{SessionKey, TokenSpec, UserSpec};
 
 /// A route as the configuration describes it.
 #[derive(Debug)]
@@ -25,6 +28,8 @@ pub struct RouteSpec {
     pub token: TokenSource,
     /// How the token is written.
     pub injector: Injector,
+    /// What happens when the upstream does not want the token.
+    pub recovery: Recovery,
     /// What changes in the target.
     pub rewrite: Rewrite,
     /// What the upstream learns about the caller's connection.
@@ -44,6 +49,61 @@ pub enum TokenSource {
     Passthrough,
     /// No credential goes on.
     Strip,
+    /// A token on behalf of the caller.
+    User {
+        /// What is asked for.
+        spec: Arc<UserSpec>,
+        /// What a verified application gets.
+        app_only: Instead<Arc<TokenSpec>>,
+        /// What a caller without a credential gets.
+        anonymous: Instead<Arc<TokenSpec>>,
+    },
+}
+
+impl TokenSource {
+    /// The field in which a call names its session, which is for Vicar alone.
+    #[must_use]
+    pub fn session_header(&self) -> Option<&HeaderName> {
+        match self {
+            Self::User { spec, .. } => match &spec.session.as_ref()?.key {
+                SessionKey::Header(header) => Some(header),
+                SessionKey::Fixed(_) => None,
+            },
+            _ => None,
+        }
+    }
+
+    /// Whether a caller without a credential gets a token.
+    #[must_use]
+    pub fn serves_anybody(&self) -> bool {
+        match self {
+            Self::Application(_) => true,
+            Self::User { anonymous, .. } => !matches!(anonymous, Instead::Refuse),
+            Self::Passthrough | Self::Strip => false,
+        }
+    }
+}
+
+/// What a caller who is no person gets on a route that acts on behalf of people.
+#[derive(Clone, Debug)]
+pub enum Instead<T> {
+    /// A refusal.
+    Refuse,
+    /// The application's own token.
+    Application(T),
+    /// The token of the session that the call names.
+    Session,
+}
+
+impl<T> Instead<T> {
+    /// The same with what `f` makes of the application's token.
+    pub fn map<U>(&self, f: impl FnOnce(&T) -> U) -> Instead<U> {
+        match self {
+            Self::Refuse => Instead::Refuse,
+            Self::Application(token) => Instead::Application(f(token)),
+            Self::Session => Instead::Session,
+        }
+    }
 }
 
 /// A route, ready to be used by one worker.
@@ -55,6 +115,8 @@ pub struct Plan {
     pub token: TokenPlan,
     /// How the token is written.
     pub injector: Injector,
+    /// What happens when the upstream does not want the token.
+    pub recovery: Recovery,
     /// Sends the request on.
     pub forwarder: Forwarder,
     /// Its name and counters.
@@ -70,22 +132,13 @@ pub enum TokenPlan {
     Passthrough,
     /// No credential goes on.
     Strip,
-}
-
-impl TokenPlan {
-    /// Decides what is injected, waiting for a token when it must.
-    ///
-    /// # Errors
-    /// When a token is due and cannot be had.
-    pub async fn acquire(&self, caller: &Caller) -> Result<Injection, AcquireFailure> {
-        match (self, caller) {
-            // Nobody has checked who this is, so no credential leaves with it, ours least of all.
-            (Self::Strip, _) | (_, Caller::Exempt) => Ok(Injection::Strip),
-            (Self::Passthrough, _)
-            | (Self::Application(_), Caller::Unchecked { keeps_credential: true }) => {
-                Ok(Injection::KeepCallers)
-            }
-            (Self::Application(slot), _) => slot.token().await.map(Injection::Token),
-        }
-    }
+    /// A token on behalf of the caller.
+    User {
+        /// The way into the user cache.
+        tokens: Arc<UserTokens>,
+        /// What a verified application gets.
+        app_only: Instead<Arc<Slot>>,
+        /// What a caller without a credential gets.
+        anonymous: Instead<Arc<Slot>>,
+    },
 }

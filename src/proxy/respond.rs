@@ -5,17 +5,20 @@
 
 use std::time::Duration;
 
-use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
+use http::header::{
+    ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE,
+};
 use http::{Response, StatusCode};
 use serde_json::json;
 
 use super::ProxyError;
 use super::correlation::Correlation;
+use super::error::Interaction;
 use crate::body::Body;
 use crate::forward::ForwardError;
 use crate::inbound::Verdict;
 use crate::route::RouteError;
-use crate::token::Fault;
+use crate::token::{AcquireError, Fault};
 
 /// The answer to a request that failed with `error`.
 pub(super) fn to(error: &ProxyError, correlation: &Correlation) -> Response<Body> {
@@ -35,6 +38,9 @@ pub(super) fn to(error: &ProxyError, correlation: &Correlation) -> Response<Body
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     if let Some(wait) = retry_after(error, status) {
         headers.insert(RETRY_AFTER, HeaderValue::from(wait.as_secs().max(1)));
+    }
+    if let ProxyError::Interaction(interaction) = error {
+        headers.insert(WWW_AUTHENTICATE, interaction.challenge.clone());
     }
     if let ProxyError::Inbound(refusal) = error {
         for (name, value) in &refusal.fields {
@@ -61,15 +67,9 @@ fn answer(error: &ProxyError) -> (StatusCode, &'static str) {
             (StatusCode::METHOD_NOT_ALLOWED, "This method is not served here.")
         }
         ProxyError::Inbound(refusal) => inbound(refusal.fault.verdict()),
-        ProxyError::Acquire(failure) => match failure.error.fault() {
-            Fault::Ours => (
-                StatusCode::BAD_GATEWAY,
-                "The authorization server refused the proxy; its operator must act.",
-            ),
-            Fault::Authority => {
-                (StatusCode::SERVICE_UNAVAILABLE, "No token can be had at the moment.")
-            }
-        },
+        ProxyError::Acquire(failure) | ProxyError::Interaction(Interaction { failure, .. }) => {
+            acquire(&failure.error)
+        }
         ProxyError::Inject(_) => {
             (StatusCode::BAD_GATEWAY, "The authorization server issued an unusable token.")
         }
@@ -88,6 +88,31 @@ fn answer(error: &ProxyError) -> (StatusCode, &'static str) {
         ProxyError::Forward(ForwardError::Broken(_)) => {
             (StatusCode::BAD_GATEWAY, "The upstream broke off.")
         }
+    }
+}
+
+fn acquire(error: &AcquireError) -> (StatusCode, &'static str) {
+    match error.fault() {
+        Fault::Ours => (
+            StatusCode::BAD_GATEWAY,
+            "The authorization server refused the proxy; its operator must act.",
+        ),
+        Fault::Authority => (StatusCode::SERVICE_UNAVAILABLE, "No token can be had at the moment."),
+        Fault::Caller => (StatusCode::UNAUTHORIZED, step(error)),
+        Fault::Forbidden => (StatusCode::FORBIDDEN, "The session named here is not the caller's."),
+        Fault::Request => (StatusCode::BAD_REQUEST, "The name of the session cannot be used."),
+        Fault::Room => (StatusCode::SERVICE_UNAVAILABLE, "The proxy is at a limit."),
+    }
+}
+
+/// What the person must do, in words that come from us.
+fn step(error: &AcquireError) -> &'static str {
+    match error.reason() {
+        "session_unknown" => "There is no such session: it begins with a call in a user's name.",
+        "user_consent_required" => "The user must agree to what is done in the user's name.",
+        "user_interaction_required" => "The user must sign in again, and may have to prove more.",
+        "user_password_expired" => "The user's password has expired.",
+        _ => "The user must sign in again.",
     }
 }
 

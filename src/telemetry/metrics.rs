@@ -3,9 +3,13 @@
 //! Part of `telemetry`. Handles are made once per route and client, so that counting on the hot path
 //! is an addition and nothing else.
 
+mod tokens;
+
 use prometheus::{
     HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
 };
+
+pub(super) use tokens::TokenSeries;
 
 /// Every metric of the process.
 #[derive(Clone, Debug)]
@@ -21,18 +25,12 @@ pub struct Metrics {
     pub request_seconds: HistogramVec,
     /// `vicar_upstream_seconds{route}`.
     pub upstream_seconds: HistogramVec,
+    /// `vicar_rejected_requests_total{route,outcome}`.
+    pub rejected_requests: IntCounterVec,
     /// What is known of callers and their issuers.
     pub inbound: InboundSeries,
-    /// `vicar_token_lookups_total{client,result}`.
-    pub token_lookups: IntCounterVec,
-    /// `vicar_token_refreshes_total{client}`.
-    pub token_refreshes: IntCounterVec,
-    /// `vicar_token_requests_total{client,outcome}`.
-    pub token_requests: IntCounterVec,
-    /// `vicar_token_request_seconds{client}`.
-    pub token_request_seconds: HistogramVec,
-    /// `vicar_token_seconds_to_expiry{client}`.
-    pub token_seconds_to_expiry: IntGaugeVec,
+    /// What is known of tokens and the authorities they come from.
+    pub tokens: TokenSeries,
 }
 
 impl Metrics {
@@ -46,7 +44,8 @@ impl Metrics {
             |name: &str, help: &str, labels: &[&str]| counter(&registry, name, help, labels);
         let histogram =
             |name: &str, help: &str, label: &str| histogram(&registry, name, help, label);
-        let in_flight = in_flight(&registry)?;
+        let number = |name: &str, help: &str| number(&registry, name, help);
+        let in_flight = number("vicar_requests_in_flight", "Requests being served.")?;
         Ok(Self {
             requests: counter(
                 "vicar_requests_total",
@@ -69,33 +68,13 @@ impl Metrics {
                 "Seconds until the upstream's response head.",
                 "route",
             )?,
+            rejected_requests: counter(
+                "vicar_rejected_requests_total",
+                "Requests whose token the upstream did not want: sent_again, relayed, or needs_user.",
+                &["route", "outcome"],
+            )?,
             inbound: InboundSeries::new(&registry)?,
-            token_lookups: counter(
-                "vicar_token_lookups_total",
-                "Look-ups of a token, the first one at start included: hit from the cache, or miss.",
-                &["client", "result"],
-            )?,
-            token_refreshes: counter(
-                "vicar_token_refreshes_total",
-                "Renewals started in the background.",
-                &["client"],
-            )?,
-            token_requests: counter(
-                "vicar_token_requests_total",
-                "Fetches from the authority: token, or the reason of the failure.",
-                &["client", "outcome"],
-            )?,
-            token_request_seconds: histogram(
-                "vicar_token_request_seconds",
-                "Seconds per fetch from the authority, retry included.",
-                "client",
-            )?,
-            token_seconds_to_expiry: gauge(
-                &registry,
-                "vicar_token_seconds_to_expiry",
-                "Seconds until the first of a client's cached application tokens expires; 0 for none.",
-                "client",
-            )?,
+            tokens: TokenSeries::new(&registry)?,
             registry,
         })
     }
@@ -175,8 +154,8 @@ impl InboundSeries {
     }
 }
 
-fn in_flight(registry: &Registry) -> prometheus::Result<IntGauge> {
-    let gauge = IntGauge::new("vicar_requests_in_flight", "Requests being served.")?;
+fn number(registry: &Registry, name: &str, help: &str) -> prometheus::Result<IntGauge> {
+    let gauge = IntGauge::new(name, help)?;
     registry.register(Box::new(gauge.clone())).map(|()| gauge)
 }
 

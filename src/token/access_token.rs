@@ -1,11 +1,14 @@
 //! The secret a request carries, and how long it is good for.
 //!
 //! Part of `token`. Freshness is stored with the token and judged when it is read: a cache that
-//! merely evicts could hand out an expired token in the gap.
+//! merely evicts could hand out an expired token in the gap. The memory that holds the token is wiped
+//! when the last who shares it lets go; what an HTTP library copied into its buffers is not ours to wipe.
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::HeaderValue;
+use zeroize::Zeroizing;
 
 use crate::clock::Moment;
 
@@ -26,7 +29,11 @@ impl AccessToken {
     /// Returns nothing when the text cannot be a header value.
     #[must_use]
     pub fn new(token: &str, lifetime: Lifetime, asked: Moment) -> Option<Self> {
-        let mut bearer = HeaderValue::try_from(format!("{BEARER}{token}")).ok()?;
+        // At its full size from the start: growing would leave pieces behind.
+        let mut field = Zeroizing::new(Vec::with_capacity(BEARER.len() + token.len()));
+        field.extend_from_slice(BEARER.as_bytes());
+        field.extend_from_slice(token.as_bytes());
+        let mut bearer = HeaderValue::from_maybe_shared(Bytes::from_owner(field)).ok()?;
         bearer.set_sensitive(true);
         Some(Self {
             bearer,
@@ -65,6 +72,23 @@ impl AccessToken {
     #[must_use]
     pub fn is_expired(&self, now: Moment) -> bool {
         now >= self.expires
+    }
+
+    /// The same, but handed out no longer than until `end`: when what it was obtained with expires.
+    #[must_use]
+    pub fn no_longer_than(mut self, end: Moment) -> Self {
+        self.expires = self.expires.min(end);
+        if end <= self.use_until {
+            // Another one would end at the same time, so there is no hurry before it.
+            (self.use_until, self.refresh_after) = (end, end);
+        }
+        self
+    }
+
+    /// What it keeps in memory, about.
+    #[must_use]
+    pub fn weight(&self) -> u64 {
+        (self.bearer.len() + size_of::<Self>() + OWNER) as u64
     }
 
     /// Time left before it expires.
@@ -123,6 +147,8 @@ impl Lifetime {
 }
 
 const BEARER: &str = "Bearer ";
+/// Counter, wiper and vector that own the token's bytes, and what the allocator adds.
+const OWNER: usize = 64;
 const MAX_LIFETIME: Duration = Duration::from_secs(24 * 3600);
 const MAX_JITTER: Duration = Duration::from_secs(300);
 const MAX_MARGIN: Duration = Duration::from_secs(60);

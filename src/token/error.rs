@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::wire::OAuthErrorCode;
+use super::refusal::{OAuthErrorCode, Refusal};
 use crate::authority::AuthorityError;
 
 /// Why acquiring a token failed.
@@ -15,22 +15,51 @@ pub enum AcquireError {
     /// The task that was fetching ended without an answer.
     #[error("the fetch ended without an answer")]
     Aborted,
+    /// Our own token, by which we name ourselves as the actor, could not be had.
+    #[error("the actor's token: {0}")]
+    Actor(Arc<AcquireError>),
     /// The authority gave no usable answer.
     #[error(transparent)]
     Authority(#[from] AuthorityError),
+    /// More requests to the authority wait than it could ever answer in time.
+    #[error("too many token requests wait for the authority")]
+    Busy,
+    /// The authority wants something of the person first; nobody else can help.
+    #[error("the authority wants the person to act: {0}")]
+    NeedsUser(Box<Refusal>),
     /// The authority refused our client or our request; trying again soon will not help.
+    #[error("the authority refused with {0}")]
+    Refused(Box<Refusal>),
+    /// The call names its session twice, or in a way that nobody should.
+    #[error("the name of the session is repeated, or not 16 to 256 characters")]
+    SessionName,
+    /// The session that the call names is another person's.
+    #[error("the session belongs to another person")]
+    SessionOfAnother,
+    /// The session that the call names has ended or never began.
+    #[error("there is no such session")]
+    SessionUnknown,
+    /// There is no room for another session.
+    #[error("there are as many sessions as there may be")]
+    SessionsFull,
+    /// The authority told us to wait.
     #[error(
-        "the authority refused with status {status}, error {code}{}",
+        "the authority told us to wait {retry_after:?} (status {status}{})",
         details.as_deref().unwrap_or_default()
     )]
-    Refused {
-        /// HTTP status of the refusal.
+    Throttled {
+        /// HTTP status of the answer.
         status: u16,
-        /// RFC 6749 section 5.2 `error`.
-        code: OAuthErrorCode,
+        /// For how long, at most an hour.
+        retry_after: Duration,
+        /// Whether it says that this is about the client as a whole, not about this one token.
+        whole_client: bool,
         /// Error numbers, correlation and trace ids, for the authority's support.
         details: Option<String>,
     },
+    /// The authority issued a token of another type than what was asked for.
+    #[error("the authority issued a token of another type than what was asked for")]
+    WrongIssuedType,
     /// The authority issued a token of a type we must not send as a bearer token.
     #[error("the authority issued a token that is not of type Bearer")]
     WrongTokenType,
@@ -51,8 +80,16 @@ pub struct AcquireFailure {
 pub enum Fault {
     /// The authority is down, slow, confused, or wants us to wait.
     Authority,
+    /// The person behind the call must sign in again, consent, or prove more.
+    Caller,
+    /// The caller asks for what is another's.
+    Forbidden,
     /// The authority works and says no to us: our registration, our secret, our scopes.
     Ours,
+    /// The request itself is wrong.
+    Request,
+    /// We are at a limit of our own.
+    Room,
 }
 
 impl AcquireError {
@@ -60,8 +97,13 @@ impl AcquireError {
     #[must_use]
     pub fn fault(&self) -> Fault {
         match self {
-            Self::Refused { .. } | Self::WrongTokenType => Fault::Ours,
-            Self::Aborted | Self::Authority(_) => Fault::Authority,
+            Self::Actor(error) => error.fault(),
+            Self::Refused(_) | Self::WrongTokenType | Self::WrongIssuedType => Fault::Ours,
+            Self::Aborted | Self::Authority(_) | Self::Throttled { .. } => Fault::Authority,
+            Self::NeedsUser(_) | Self::SessionUnknown => Fault::Caller,
+            Self::SessionName => Fault::Request,
+            Self::SessionOfAnother => Fault::Forbidden,
+            Self::Busy | Self::SessionsFull => Fault::Room,
         }
     }
 
@@ -70,9 +112,18 @@ impl AcquireError {
     pub fn reason(&self) -> &'static str {
         match self {
             Self::Aborted => "token_fetch_aborted",
+            Self::Actor(error) => error.reason(),
             Self::Authority(error) => error.reason(),
-            Self::Refused { code, .. } if code.blames_client() => "authority_refused_client",
-            Self::Refused { .. } => "authority_refused_request",
+            Self::Busy => "token_requests_busy",
+            Self::NeedsUser(refusal) => refusal.step(),
+            Self::Refused(refusal) if refusal.code.blames_client() => "authority_refused_client",
+            Self::Refused(_) => "authority_refused_request",
+            Self::SessionName => "session_name",
+            Self::SessionOfAnother => "session_of_another",
+            Self::SessionUnknown => "session_unknown",
+            Self::SessionsFull => "sessions_full",
+            Self::Throttled { .. } => "authority_throttled",
+            Self::WrongIssuedType => "authority_issued_type",
             Self::WrongTokenType => "authority_token_type",
         }
     }
@@ -82,4 +133,51 @@ impl AcquireError {
     pub fn is_retryable(&self) -> bool {
         matches!(self, Self::Authority(error) if error.is_retryable())
     }
+
+    /// How long the authority told us to wait, if it did.
+    #[must_use]
+    pub fn told_to_wait(&self) -> Option<Duration> {
+        match self {
+            Self::Actor(error) => error.told_to_wait(),
+            Self::Authority(AuthorityError::Throttled { retry_after, .. })
+            | Self::Throttled { retry_after, .. } => Some(*retry_after),
+            Self::Refused(refusal) | Self::NeedsUser(refusal) => refusal.retry_after,
+            _ => None,
+        }
+    }
+
+    /// Whether every token of the client would meet the same failure now.
+    #[must_use]
+    pub fn is_about_the_client(&self) -> bool {
+        match self {
+            // Some say `invalid_client`, with status 400, of the target that is asked for.
+            Self::Refused(refusal) => {
+                refusal.code.blames_client() && refusal.status == UNAUTHORIZED
+            }
+            Self::Throttled { whole_client, .. } => *whole_client,
+            Self::Authority(
+                AuthorityError::Assertion(_)
+                | AuthorityError::Credential(_)
+                | AuthorityError::Metadata { .. },
+            ) => true,
+            _ => false,
+        }
+    }
+
+    /// The same failure of a grant on behalf of a caller, where some refusals are about the person.
+    /// `blames_token` says whether `invalid_request` can only mean the subject token.
+    #[must_use]
+    pub(super) fn on_behalf(self, blames_token: bool) -> Self {
+        match self {
+            Self::Refused(refusal)
+                if refusal.is_about_the_person()
+                    || (blames_token && refusal.code == OAuthErrorCode::InvalidRequest) =>
+            {
+                Self::NeedsUser(refusal)
+            }
+            other => other,
+        }
+    }
 }
+
+const UNAUTHORIZED: u16 = 401;

@@ -1,16 +1,14 @@
-//! What token a route needs, and the one way to fetch it.
+//! What token a route needs in Vicar's own name, and the one way to fetch it.
 //!
-//! Part of `token`: ties flow, credential and authority together; the cache calls [`TokenSpec::fetch`].
+//! Part of `token`; the application cache calls [`TokenSpec::fetch`].
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use tokio::time::Instant;
-
+use super::claims_request::ClaimsRequest;
 use super::flow::Flow;
-use super::wire;
+use super::request::TokenRequest;
 use super::{AccessToken, AcquireError};
-use crate::authority::{AuthorityError, ClientSpec, FormRequest};
+use crate::authority::ClientSpec;
 use crate::cache_key::CacheKey;
 use crate::clock::Clock;
 
@@ -27,51 +25,27 @@ impl TokenSpec {
     /// The digest of every input that can change the token.
     #[must_use]
     pub fn key(&self) -> CacheKey {
-        let client = &self.client;
         let mut key = CacheKey::builder();
-        // The name stands for what else differs between clients: roots, proxy, time limits.
-        key.field("client", client.name.as_bytes());
-        client.authority.add_to_key(&mut key);
-        key.field("client_id", client.client_id.as_bytes());
-        client.credential.add_to_key(&mut key);
+        self.client.add_to_key(&mut key);
         self.flow.add_to_key(&mut key);
         key.finish()
     }
 
-    /// Asks the authority, with one retry after a pause when the first failure may be passing.
+    /// Asks the authority; `claims` is what a challenge demands of the new token.
     ///
     /// # Errors
-    /// As the last try failed. Takes no longer than the authority's total timeout.
-    pub async fn fetch(&self, clock: &Clock) -> Result<AccessToken, AcquireError> {
-        let total = self.client.authority.total_timeout();
-        let deadline = Instant::now() + total;
-        let within_deadline = tokio::time::timeout_at(deadline, async {
-            let first = self.fetch_once(clock).await;
-            let Err(error) = first.as_ref() else { return first };
-            let pause = RETRY_PAUSE.mul_f64(0.5 + fastrand::f64());
-            if !error.is_retryable() || Instant::now() + pause * 2 > deadline {
-                return first;
-            }
-            tracing::debug!(client = %self.client.name, %error, "token request failed; once more");
-            tokio::time::sleep(pause).await;
-            self.fetch_once(clock).await
-        });
-        within_deadline.await.unwrap_or_else(|_| {
-            Err(AuthorityError::Unreachable(format!("no token within {total:?}")).into())
-        })
-    }
-
-    /// One request. The credential signs anew for each, since an assertion is good for one use.
-    async fn fetch_once(&self, clock: &Clock) -> Result<AccessToken, AcquireError> {
-        let client = &self.client;
-        let endpoint = client.authority.token_endpoint(clock).await?;
-        let mut request = FormRequest::new(&client.client_id, self.flow.form());
-        client.credential.authenticate(&mut request, &endpoint).await?;
-        let asked = clock.now();
-        let answer = client.authority.post(&endpoint.url, &request).await?;
-        wire::judge(answer.status, answer.retry_after(), &answer.body)?.into_token(clock, asked)
+    /// When there is no token that may be sent as a bearer token.
+    pub async fn fetch(
+        &self,
+        claims: Option<&ClaimsRequest>,
+        clock: &Clock,
+    ) -> Result<AccessToken, AcquireError> {
+        let form = self.flow.form();
+        let request = TokenRequest { client: &self.client, tenant: None, form, claims };
+        let answered = request.send(clock).await?;
+        if !answered.response.is_bearer() {
+            return Err(AcquireError::WrongTokenType);
+        }
+        Ok(answered.token)
     }
 }
-
-/// Half of it to one and a half, at random.
-const RETRY_PAUSE: Duration = Duration::from_millis(500);

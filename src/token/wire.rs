@@ -12,16 +12,33 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::StatusCode;
 use serde::Deserialize;
 use serde_json::Value;
+use zeroize::Zeroizing;
 
 use crate::authority::AuthorityError;
 use crate::clock::{Clock, Moment};
+use crate::secret::SecretString;
+use crate::token::claims_request::ClaimsRequest;
+use crate::token::refusal::{OAuthErrorCode, Refusal, Suberror};
 use crate::token::{AccessToken, AcquireError, Lifetime};
 
 /// A good answer.
 pub(super) struct TokenResponse {
-    access_token: String,
+    access_token: Zeroizing<String>,
+    kind: TokenKind,
     expires_in: Option<u64>,
     refresh_in: Option<u64>,
+    /// What the server says it issued (RFC 8693 section 2.2.1).
+    pub(super) issued_token_type: Option<String>,
+    /// What renews it.
+    pub(super) refresh_token: Option<SecretString>,
+}
+
+/// `token_type`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum TokenKind {
+    Bearer,
+    /// `N_A`: no access token, but another that was asked for (RFC 8693 section 2.2.1).
+    NoAccessToken,
 }
 
 /// RFC 6749 section 5.1, and `refresh_in`, which Entra adds.
@@ -29,6 +46,10 @@ pub(super) struct TokenResponse {
 struct SuccessBody {
     access_token: String,
     token_type: Option<String>,
+    #[serde(default)]
+    issued_token_type: Value,
+    #[serde(default)]
+    refresh_token: Value,
     #[serde(default)]
     expires_in: Value,
     #[serde(default)]
@@ -41,6 +62,8 @@ struct SuccessBody {
 #[serde(default)]
 struct ErrorBody {
     error: Value,
+    suberror: Value,
+    claims: Value,
     error_codes: Value,
     correlation_id: Value,
     trace_id: Value,
@@ -56,6 +79,7 @@ pub(super) fn judge(
         return success(body);
     }
     let error: ErrorBody = serde_json::from_slice(body).unwrap_or_default();
+    let throttled = |status, wait| error.throttled(status, wait);
     let code = OAuthErrorCode::from(error.error.as_str().unwrap_or_default());
     let number = status.as_u16();
     let overloaded = status.is_server_error() || status == StatusCode::REQUEST_TIMEOUT;
@@ -66,12 +90,8 @@ pub(super) fn judge(
         (_, Some(wait)) if overloaded || code.is_passing() => throttled(number, wait),
         _ if overloaded || code.is_passing() => unusable(number, "the authority failed"),
         _ if status.is_success() => unusable(number, "only status 200 carries a token"),
-        _ => AcquireError::Refused { status: number, code, details: error.details() },
+        _ => AcquireError::Refused(Box::new(error.refusal(number, retry_after))),
     })
-}
-
-fn throttled(status: u16, retry_after: Duration) -> AcquireError {
-    AuthorityError::Throttled { status, retry_after }.into()
 }
 
 fn unusable(status: u16, what: &'static str) -> AcquireError {
@@ -85,11 +105,13 @@ fn success(body: &[u8]) -> Result<TokenResponse, AcquireError> {
     }
     let body: SuccessBody = serde_json::from_slice(body)
         .map_err(|_| unusable("not a JSON object with a string `access_token`"))?;
-    match body.token_type {
-        Some(token_type) if token_type.eq_ignore_ascii_case("Bearer") => {}
+    let access_token = Zeroizing::new(body.access_token);
+    let kind = match body.token_type.as_deref() {
+        Some(token_type) if token_type.eq_ignore_ascii_case("Bearer") => TokenKind::Bearer,
+        Some(token_type) if token_type.eq_ignore_ascii_case("N_A") => TokenKind::NoAccessToken,
         _ => return Err(AcquireError::WrongTokenType),
-    }
-    if !is_b64token(&body.access_token) {
+    };
+    if !is_b64token(&access_token) {
         return Err(unusable(
             "an `access_token` that is empty, too long or not of token characters",
         ));
@@ -98,7 +120,19 @@ fn success(body: &[u8]) -> Result<TokenResponse, AcquireError> {
         seconds(&body.expires_in).map_err(|Nonsense| unusable("a senseless `expires_in`"))?;
     // Advice only: when it makes no sense the token is still good.
     let refresh_in = seconds(&body.refresh_in).ok().flatten();
-    Ok(TokenResponse { access_token: body.access_token, expires_in, refresh_in })
+    let text = |value: Value| match value {
+        Value::String(text) if !text.is_empty() => Some(text),
+        _ => None,
+    };
+    let refresh_token = text(body.refresh_token).filter(|token| token.len() <= MAX_TOKEN);
+    Ok(TokenResponse {
+        access_token,
+        kind,
+        expires_in,
+        refresh_in,
+        issued_token_type: text(body.issued_token_type),
+        refresh_token: refresh_token.map(SecretString::from),
+    })
 }
 
 impl fmt::Debug for TokenResponse {
@@ -110,10 +144,16 @@ impl fmt::Debug for TokenResponse {
 }
 
 impl TokenResponse {
+    /// Whether it may be sent as a bearer token whatever was asked for.
+    #[must_use]
+    pub(super) fn is_bearer(&self) -> bool {
+        self.kind == TokenKind::Bearer
+    }
+
     /// The token with its lifetime, counted from when it was `asked` for: `expires_in`, else the JWT's
     /// own `exp`, else 300 s.
-    pub(super) fn into_token(
-        self,
+    pub(super) fn to_token(
+        &self,
         clock: &Clock,
         asked: Moment,
     ) -> Result<AccessToken, AcquireError> {
@@ -133,17 +173,32 @@ impl TokenResponse {
 }
 
 impl ErrorBody {
+    fn refusal(&self, status: u16, retry_after: Option<Duration>) -> Refusal {
+        let text = |value: &Value| value.as_str().map(str::to_owned);
+        Refusal {
+            status,
+            code: OAuthErrorCode::from(self.error.as_str().unwrap_or_default()),
+            suberror: self.suberror.as_str().and_then(Suberror::named),
+            claims: text(&self.claims).and_then(|claims| ClaimsRequest::parse(&claims)),
+            retry_after,
+            details: self.details(),
+        }
+    }
+
+    fn throttled(&self, status: u16, retry_after: Duration) -> AcquireError {
+        let code = OAuthErrorCode::from(self.error.as_str().unwrap_or_default());
+        let whole_client = code.blames_client() || self.numbers().any(|n| n == TENANT_THROTTLED);
+        AcquireError::Throttled { status, retry_after, whole_client, details: self.details() }
+    }
+
+    fn numbers(&self) -> impl Iterator<Item = u64> {
+        self.error_codes.as_array().into_iter().flatten().filter_map(Value::as_u64)
+    }
+
     /// Error numbers and identifiers in a form that is safe to log.
     fn details(&self) -> Option<String> {
-        let codes: Vec<String> = self
-            .error_codes
-            .as_array()
-            .into_iter()
-            .flatten()
-            .filter_map(Value::as_u64)
-            .take(8)
-            .map(|code| format!("AADSTS{code}"))
-            .collect();
+        let codes: Vec<String> =
+            self.numbers().take(8).map(|code| format!("AADSTS{code}")).collect();
         let ids = [("correlation id", &self.correlation_id), ("trace id", &self.trace_id)];
         let ids = ids.into_iter().filter_map(|(name, id)| Some((name, id.as_str()?)));
         let ids = ids.filter(|(_, id)| is_uuid(id)).map(|(name, id)| format!("{name} {id}"));
@@ -196,71 +251,8 @@ fn jwt_exp(token: &str) -> Option<u64> {
     seconds(&Value::from(claims.exp)).ok().flatten()
 }
 
-/// `error` codes we know; anything else has no name here, since its text is not ours.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum OAuthErrorCode {
-    /// RFC 6749: our registration or our proof is wrong.
-    InvalidClient,
-    /// RFC 6749: the grant itself is refused.
-    InvalidGrant,
-    /// RFC 6749: a parameter is missing or malformed.
-    InvalidRequest,
-    /// RFC 6749: a scope is unknown or not for us.
-    InvalidScope,
-    /// RFC 8707: a resource is unknown or not for us.
-    InvalidTarget,
-    /// Entra: a person must do something first.
-    InteractionRequired,
-    /// RFC 6749: the server failed.
-    ServerError,
-    /// RFC 6749: the server is overloaded.
-    TemporarilyUnavailable,
-    /// RFC 6749: we may not use this grant.
-    UnauthorizedClient,
-    /// Any other text, or none.
-    Unrecognised,
-    /// RFC 6749: the server does not know this grant.
-    UnsupportedGrantType,
-}
-
-impl OAuthErrorCode {
-    /// Whether it says that our registration or our proof is wrong.
-    #[must_use]
-    pub fn blames_client(self) -> bool {
-        matches!(self, Self::InvalidClient | Self::UnauthorizedClient)
-    }
-
-    fn is_passing(self) -> bool {
-        matches!(self, Self::ServerError | Self::TemporarilyUnavailable)
-    }
-
-    const NAMES: [(&'static str, Self); 10] = [
-        ("invalid_client", Self::InvalidClient),
-        ("invalid_grant", Self::InvalidGrant),
-        ("invalid_request", Self::InvalidRequest),
-        ("invalid_scope", Self::InvalidScope),
-        ("invalid_target", Self::InvalidTarget),
-        ("interaction_required", Self::InteractionRequired),
-        ("server_error", Self::ServerError),
-        ("temporarily_unavailable", Self::TemporarilyUnavailable),
-        ("unauthorized_client", Self::UnauthorizedClient),
-        ("unsupported_grant_type", Self::UnsupportedGrantType),
-    ];
-}
-
-impl From<&str> for OAuthErrorCode {
-    fn from(text: &str) -> Self {
-        Self::NAMES.iter().find(|(name, _)| *name == text).map_or(Self::Unrecognised, |(_, c)| *c)
-    }
-}
-
-impl fmt::Display for OAuthErrorCode {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let name = Self::NAMES.iter().find(|(_, code)| code == self);
-        f.write_str(name.map_or("unrecognised", |(name, _)| name))
-    }
-}
-
 const DEFAULT_LIFETIME: Duration = Duration::from_secs(300);
 const DEFAULT_RETRY_AFTER: Duration = Duration::from_secs(5);
+/// Entra: a whole tenant is held back, not one person's sign-in.
+const TENANT_THROTTLED: u64 = 90055;
 const MAX_TOKEN: usize = 64 * 1024;

@@ -36,6 +36,7 @@ mod inbound_vectors;
 mod injection;
 mod introspection;
 mod listeners;
+mod on_behalf;
 mod routing;
 mod streaming;
 mod upstream_tls;

@@ -13,8 +13,8 @@ pub(super) fn authenticate(request: &mut FormRequest, secret: &SecretString, bas
     if basic {
         request.authorization = Some(basic_header(&request.client_id, secret));
     } else {
-        request.form.push(("client_id".to_owned(), request.client_id.clone()));
-        request.form.push(("client_secret".to_owned(), secret.expose_secret().to_owned()));
+        request.form.push("client_id", &request.client_id);
+        request.form.push("client_secret", secret.expose_secret());
     }
 }
 

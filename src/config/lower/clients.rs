@@ -26,6 +26,12 @@ impl Lowering<'_> {
     fn client(&mut self, name: &str, yaml: ClientYaml, path: &str) -> Option<ClientSpec> {
         let credential = self.credential(yaml.credential, &format!("{path}.credential"));
         let authority = self.authority(yaml.authority, &format!("{path}.authority"));
+        if yaml.max_in_flight == 0 {
+            let what = "no token request could ever be made";
+            self.problem(&format!("{path}.max_in_flight"), what, "1 and more");
+        }
+        let is_entra = authority.as_ref().is_none_or(Authority::is_entra);
+        self.capabilities(&yaml.capabilities, is_entra, &format!("{path}.capabilities"));
         if yaml.client_id.is_empty() {
             self.problem(&format!("{path}.client_id"), "an empty client_id", "");
         }
@@ -34,12 +40,29 @@ impl Lowering<'_> {
             client_id: yaml.client_id,
             credential: credential?,
             authority: authority?,
+            capabilities: yaml.capabilities,
+            max_in_flight: yaml.max_in_flight.into(),
             warm_up: yaml.warm_up,
         })
     }
 
+    fn capabilities(&mut self, capabilities: &[String], is_entra: bool, path: &str) {
+        if !capabilities.is_empty() && !is_entra {
+            let hint = "take it out: other servers might misread the `claims` parameter";
+            self.problem(path, "only Entra knows capabilities", hint);
+        }
+        for (at, name) in capabilities.iter().enumerate().filter(|(_, name)| *name != "cp1") {
+            let what = format!("`{name}` is not a capability that Vicar has");
+            self.problem(&format!("{path}[{at}]"), what, "known here: cp1");
+        }
+    }
+
     fn credential(&mut self, yaml: CredentialYaml, path: &str) -> Option<ClientCredential> {
         let (method, key, reference) = match yaml {
+            CredentialYaml::ClientAssertion(assertion) => {
+                let source = self.secret(assertion, &format!("{path}.client_assertion"))?;
+                return Some(ClientCredential::ClientAssertion { source: Arc::new(source) });
+            }
             CredentialYaml::ClientSecret(secret) => (SecretMethod::Preferred, "", secret),
             CredentialYaml::ClientSecretBasic(secret) => (SecretMethod::Basic, "_basic", secret),
             CredentialYaml::ClientSecretPost(secret) => (SecretMethod::Post, "_post", secret),

@@ -17,6 +17,8 @@ pub(super) struct ListenerFacts {
     pub(super) resource: Option<ResourceMetadata>,
     /// Whether callers show certificates.
     pub(super) certificates: bool,
+    /// Whether others than this machine can reach it.
+    pub(super) open: bool,
 }
 
 impl Lowering<'_> {
@@ -68,7 +70,10 @@ impl Lowering<'_> {
                 Some(ResourceMetadata::new(&url))
             });
             let certificates = yaml.tls.as_ref().is_some_and(|tls| tls.client_ca.is_some());
-            facts.insert(name.clone(), ListenerFacts { resource, certificates });
+            // One that is no address is reported where it is bound.
+            let open = yaml.address.parse::<SocketAddr>();
+            let open = open.is_ok_and(|address| !address.ip().is_loopback());
+            facts.insert(name.clone(), ListenerFacts { resource, certificates, open });
         }
         facts
     }

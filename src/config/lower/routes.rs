@@ -11,16 +11,14 @@ use super::authenticate::identity_names;
 use super::listeners::ListenerFacts;
 use crate::config::check::suggestion;
 use crate::config::schema::{
-    AuthenticateModeYaml, AuthenticateYaml, ClientCredentialsYaml, ExistingYaml, ForwardedYaml,
-    InjectYaml, MatchYaml, RewriteYaml, RouteYaml, TokenYaml, UpstreamYaml,
+    AuthenticateModeYaml, AuthenticateYaml, ExistingYaml, ForwardedYaml, InjectYaml, MatchYaml,
+    RetryYaml, RewriteYaml, RouteYaml, TokenYaml, UpstreamYaml,
 };
 use crate::forward::{ForwardTimeouts, ForwardedPolicy, HostPolicy, Rewrite};
 use crate::inbound::{AuthenticationSpec, Existing, ExistingPolicy, InboundSpec};
 use crate::inject::{IdentityHeaders, Injector, OwnedNames};
-use crate::proxy::{RouteSpec, TokenSource};
+use crate::proxy::{Recovery, RouteSpec, TokenSource};
 use crate::route::{HostMatch, Matcher, PathMatch};
-use crate::token::TokenSpec;
-use crate::token::flow::{ClientCredentials, Flow, RESERVED};
 
 impl Lowering<'_> {
     /// Lowers every route; gives them by listener, each with its index in the file.
@@ -69,22 +67,15 @@ impl Lowering<'_> {
     ) -> Option<RouteSpec> {
         let matcher = self.matcher(&yaml.matches, &format!("{path}.match"));
         let carries_token = !matches!(yaml.token, TokenYaml::Strip);
-        let token = self.token(yaml.token, &format!("{path}.token"));
+        let near = Near {
+            authenticate: yaml.authenticate.as_ref(),
+            listener: around.listener,
+            path: path.to_owned(),
+        };
+        let token = self.token(yaml.token, &near, &format!("{path}.token"));
         let inject = self.inject(&yaml.inject, &format!("{path}.inject"), token.as_ref());
-        let attaches = matches!(token, Some(TokenSource::Application(_)));
-        if attaches && around.owned.contain(&yaml.inject.header) {
-            let what = "a header that tells a caller's identity cannot carry a token as well";
-            let hint =
-                "it stands in `claims_to_headers` of this route or one beside it; choose another";
-            self.problem(&format!("{path}.inject.header"), what, hint);
-        }
-        let for_anybody =
-            |yaml: &AuthenticateYaml| matches!(yaml.mode, AuthenticateModeYaml::Optional);
-        if attaches && yaml.authenticate.as_ref().is_some_and(for_anybody) {
-            let what = "callers without a token would act with the rights of the client";
-            let hint = "leave `mode` out, or name what is open to all in `bypass`";
-            self.problem(&format!("{path}.authenticate.mode"), what, hint);
-        }
+        self.attached(token.as_ref(), &yaml.inject.header, &near, around);
+        let recovery = self.recovery(&yaml.retry_on, &yaml.retry, path);
         let inbound = self.inbound(yaml.authenticate, &yaml.inject, &yaml.matches, around, path);
         let rewrite = self.rewrite(yaml.rewrite, &yaml.matches, &format!("{path}.rewrite"));
         let keeps_host = rewrite.as_ref().is_some_and(|r| r.host != HostPolicy::Upstream);
@@ -101,8 +92,12 @@ impl Lowering<'_> {
             matcher: matcher?,
             inbound: authentication
                 .map_or(InboundSpec::Unchecked(existing), InboundSpec::Authenticated),
+            injector: match token.as_ref().and_then(TokenSource::session_header) {
+                Some(header) => injector.with_identity(identity).removing(header.clone()),
+                None => injector.with_identity(identity),
+            },
+            recovery,
             token: token?,
-            injector: injector.with_identity(identity),
             rewrite: rewrite?,
             forwarded: match yaml.forwarded {
                 ForwardedYaml::Replace => ForwardedPolicy::Replace,
@@ -116,6 +111,40 @@ impl Lowering<'_> {
             },
             upstream: upstream?,
         })
+    }
+
+    /// Whether what is attached, and to whose requests, makes sense on this route.
+    fn attached(
+        &mut self,
+        token: Option<&TokenSource>,
+        header: &str,
+        near: &Near<'_>,
+        around: &Around<'_>,
+    ) {
+        let path = near.path.as_str();
+        let application = matches!(token, Some(TokenSource::Application(_)));
+        let attaches = application || matches!(token, Some(TokenSource::User { .. }));
+        if attaches && around.owned.contain(header) {
+            let what = "a header that tells a caller's identity cannot carry a token as well";
+            let hint =
+                "it stands in `claims_to_headers` of this route or one beside it; choose another";
+            self.problem(&format!("{path}.inject.header"), what, hint);
+        }
+        let for_anybody =
+            |yaml: &AuthenticateYaml| matches!(yaml.mode, AuthenticateModeYaml::Optional);
+        let session = token.and_then(TokenSource::session_header);
+        let occupied = |name: &HeaderName| {
+            around.owned.contain(name.as_str()) || header.eq_ignore_ascii_case(name.as_str())
+        };
+        if let Some(name) = session.filter(|name| occupied(name)) {
+            let what = format!("`{name}` carries something else on this route or one beside it");
+            self.problem(&format!("{path}.token"), what, "choose another header for the session");
+        }
+        if application && near.authenticate.is_some_and(for_anybody) {
+            let what = "callers without a token would act with the rights of the client";
+            let hint = "leave `mode` out, or name what is open to all in `bypass`";
+            self.problem(&format!("{path}.authenticate.mode"), what, hint);
+        }
     }
 
     /// Who may call, and how the upstream learns who it is.
@@ -161,18 +190,23 @@ impl Lowering<'_> {
             }
             (None, None) => Some(PathMatch::everything()),
         };
+        let methods = self.methods(&yaml.methods, &format!("{path}.methods"));
+        let headers = self.header_predicates(&yaml.headers, &format!("{path}.headers"));
+        Some(Matcher::new(host?, path_match?, methods, headers))
+    }
+
+    fn methods(&mut self, names: &[String], path: &str) -> Vec<Method> {
         let mut methods = Vec::new();
-        for (index, method) in yaml.methods.iter().enumerate() {
+        for (index, method) in names.iter().enumerate() {
             if METHODS.contains(&method.as_str()) {
                 methods.extend(Method::from_bytes(method.as_bytes()));
             } else {
                 let what = "no method that could match; methods are in capitals";
                 let hint = suggestion(&method.to_ascii_uppercase(), METHODS);
-                self.problem(&format!("{path}.methods[{index}]"), what, hint);
+                self.problem(&format!("{path}[{index}]"), what, hint);
             }
         }
-        let headers = self.header_predicates(&yaml.headers, &format!("{path}.headers"));
-        Some(Matcher::new(host?, path_match?, methods, headers))
+        methods
     }
 
     fn header_predicates(
@@ -188,79 +222,6 @@ impl Lowering<'_> {
             predicates.extend(name.zip(value));
         }
         predicates
-    }
-
-    fn token(&mut self, yaml: TokenYaml, path: &str) -> Option<TokenSource> {
-        match yaml {
-            TokenYaml::Strip => Some(TokenSource::Strip),
-            TokenYaml::Passthrough => Some(TokenSource::Passthrough),
-            TokenYaml::ClientCredentials(yaml) => {
-                self.client_credentials(yaml, &format!("{path}.client_credentials"))
-            }
-        }
-    }
-
-    fn client_credentials(
-        &mut self,
-        yaml: ClientCredentialsYaml,
-        path: &str,
-    ) -> Option<TokenSource> {
-        for key in yaml.parameters.keys().filter(|key| RESERVED.contains(&key.as_str())) {
-            let what = format!("`{key}` is written by Vicar itself");
-            let hint = "client, scopes, audience and resource have keys of their own";
-            self.problem(&format!("{path}.parameters.{key}"), what, hint);
-        }
-        for (index, scope) in yaml.scopes.iter().enumerate() {
-            if !is_scope(scope) {
-                let what = "not a scope: empty, or with a character no scope may have";
-                self.problem(&format!("{path}.scopes[{index}]"), what, "one list entry per scope");
-            }
-        }
-        let Some(client) = self.clients.get(&yaml.client).cloned() else {
-            self.unknown_client(&yaml.client, &format!("{path}.client"));
-            return None;
-        };
-        let mut scopes = yaml.scopes;
-        scopes.sort_unstable();
-        scopes.dedup();
-        if client.authority.is_entra() {
-            self.entra_scopes(&scopes, &format!("{path}.scopes"))?;
-        }
-        let flow = Flow::ClientCredentials(ClientCredentials {
-            scopes,
-            audience: yaml.audience,
-            resource: yaml.resource,
-            parameters: yaml.parameters.into_iter().collect(),
-        });
-        Some(TokenSource::Application(Arc::new(TokenSpec { client, flow })))
-    }
-
-    pub(super) fn unknown_client(&mut self, name: &str, path: &str) {
-        // A client that is written down but broken has been reported where it stands.
-        if self.tree.entry("clients").is_none_or(|clients| clients.node.entry(name).is_none()) {
-            let known: Vec<String> = self.clients.keys().cloned().collect();
-            let known: Vec<&str> = known.iter().map(String::as_str).collect();
-            let hint = suggestion(name, &known);
-            self.problem(path, format!("there is no client `{name}`"), hint);
-        }
-    }
-
-    /// Entra issues an application's token for one resource, named by its `/.default` scope.
-    fn entra_scopes(&mut self, scopes: &[String], path: &str) -> Option<()> {
-        let hint = "for example https://graph.microsoft.com/.default";
-        match scopes {
-            [one] if one.ends_with("/.default") => return Some(()),
-            [one] => {
-                let what = format!("Entra refuses `{one}` for client_credentials");
-                self.problem(path, what, format!("it must end in /.default, {hint}"));
-            }
-            [] => self.problem(path, "Entra needs a scope", hint),
-            _ => {
-                let what = "Entra issues a token for one resource at a time";
-                self.problem(path, what, "make a route for each, with one /.default scope");
-            }
-        }
-        None
     }
 
     fn inject(
@@ -291,6 +252,24 @@ impl Lowering<'_> {
         Some((ExistingPolicy::new(header, existing), injector))
     }
 
+    /// What happens when the upstream does not want the token.
+    fn recovery(&mut self, retry_on: &[u16], yaml: &RetryYaml, path: &str) -> Recovery {
+        for (at, status) in retry_on.iter().enumerate().filter(|(_, status)| **status != 401) {
+            let what = format!("{status} says nothing of the token");
+            self.problem(&format!("{path}.retry_on[{at}]"), what, "401, or an empty list");
+        }
+        if yaml.window.0.is_zero() {
+            let what = "an upstream could make Vicar ask for tokens without end";
+            self.problem(&format!("{path}.retry.window"), what, "1s and more");
+        }
+        Recovery {
+            on_unauthorized: !retry_on.is_empty(),
+            methods: self.methods(&yaml.methods, &format!("{path}.retry.methods")),
+            body: yaml.body.0 as usize,
+            window: yaml.window.0,
+        }
+    }
+
     fn rewrite(&mut self, yaml: RewriteYaml, matches: &MatchYaml, path: &str) -> Option<Rewrite> {
         if yaml.path_prefix.is_some() && matches.path.is_none() {
             let what = "replaces what `match.path` matched, but there is no `match.path`";
@@ -318,6 +297,13 @@ impl Lowering<'_> {
         };
         Some(Rewrite::new(prefix, host))
     }
+}
+
+/// What a token must know of its route.
+pub(super) struct Near<'a> {
+    pub(super) authenticate: Option<&'a AuthenticateYaml>,
+    pub(super) listener: Option<&'a ListenerFacts>,
+    pub(super) path: String,
 }
 
 /// What a route shares with the others of its listener.

@@ -16,6 +16,12 @@ pub(in crate::config) struct ClientYaml {
     pub(in crate::config) client_id: String,
     /// How Vicar proves itself.
     pub(in crate::config) credential: CredentialYaml,
+    /// What it tells Entra that it can do: cp1 (it reacts to claims challenges, so tokens live longer).
+    #[serde(default)]
+    pub(in crate::config) capabilities: Vec<String>,
+    /// Token requests on behalf of callers that are on their way at once; the rest wait.
+    #[serde(default = "max_in_flight")]
+    pub(in crate::config) max_in_flight: u16,
     /// Fetch its tokens at start, and be ready only when they are there.
     #[serde(default = "yes")]
     pub(in crate::config) warm_up: bool,
@@ -96,12 +102,18 @@ impl Default for AuthorityTimeoutsYaml {
 #[serde(rename_all = "snake_case")]
 #[allow(clippy::enum_variant_names, reason = "the names registered for these methods")]
 pub(in crate::config) enum CredentialYaml {
+    /// A signed JWT that somebody else writes into a file (RFC 7523 section 2.2), read for every request.
+    ClientAssertion(SecretRef),
     /// A secret, sent by the method the authority prefers.
     ClientSecret(SecretRef),
     /// A secret in the Authorization header (RFC 6749 section 2.3.1).
     ClientSecretBasic(SecretRef),
     /// A secret in the form.
     ClientSecretPost(SecretRef),
+}
+
+fn max_in_flight() -> u16 {
+    64
 }
 
 pub(super) fn yes() -> bool {

@@ -7,8 +7,9 @@ use serde::Deserialize;
 
 use super::authenticate::AuthenticateYaml;
 use super::client::environment;
+use super::token::TokenYaml;
 use super::{FileRef, SecretRef};
-use crate::config::units::DurationYaml;
+use crate::config::units::{DurationYaml, SizeYaml};
 
 /// One route.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -28,6 +29,12 @@ pub(in crate::config) struct RouteYaml {
     /// Where and how the token is put.
     #[serde(default)]
     pub(in crate::config) inject: InjectYaml,
+    /// Upstream statuses that say the token is not wanted: it is renewed once and the request sent once more.
+    #[serde(default = "retry_on")]
+    pub(in crate::config) retry_on: Vec<u16>,
+    /// What may be sent once more, and how often.
+    #[serde(default)]
+    pub(in crate::config) retry: RetryYaml,
     /// What changes in the request line.
     #[serde(default)]
     pub(in crate::config) rewrite: RewriteYaml,
@@ -55,37 +62,6 @@ pub(in crate::config) struct MatchYaml {
     pub(in crate::config) methods: Vec<String>,
     /// Headers and their exact values.
     pub(in crate::config) headers: BTreeMap<String, String>,
-}
-
-/// The token a route attaches.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub(in crate::config) enum TokenYaml {
-    /// Remove the caller's credential, attach none.
-    Strip,
-    /// Leave the caller's credential as it is.
-    Passthrough,
-    /// A token in Vicar's own name (RFC 6749 section 4.4).
-    ClientCredentials(ClientCredentialsYaml),
-}
-
-/// A token in Vicar's own name.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub(in crate::config) struct ClientCredentialsYaml {
-    /// A name from `clients`.
-    pub(in crate::config) client: String,
-    /// What to ask for; Entra takes exactly one, ending in /.default.
-    #[serde(default)]
-    pub(in crate::config) scopes: Vec<String>,
-    /// The `audience` parameter some servers want.
-    pub(in crate::config) audience: Option<String>,
-    /// Resource indicators (RFC 8707).
-    #[serde(default)]
-    pub(in crate::config) resource: Vec<String>,
-    /// Further form fields.
-    #[serde(default)]
-    pub(in crate::config) parameters: BTreeMap<String, String>,
 }
 
 /// Where and how the token is put.
@@ -120,6 +96,25 @@ pub(in crate::config) enum ExistingYaml {
     Keep,
     /// The request is refused with 400.
     Reject,
+}
+
+/// What may be sent once more, and how often.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(in crate::config) struct RetryYaml {
+    /// Bodies up to this size are kept for it; 0 keeps none.
+    pub(in crate::config) body: SizeYaml,
+    /// Methods that may be sent twice.
+    pub(in crate::config) methods: Vec<String>,
+    /// How often one token is renewed on an upstream's word, at most.
+    pub(in crate::config) window: DurationYaml,
+}
+
+impl Default for RetryYaml {
+    fn default() -> Self {
+        let methods = ["DELETE", "GET", "HEAD", "OPTIONS", "PUT"].map(str::to_owned);
+        Self { body: SizeYaml(16 * 1024), methods: methods.into(), window: DurationYaml::secs(30) }
+    }
 }
 
 /// What changes in the request line.
@@ -255,6 +250,10 @@ pub(in crate::config) struct ClientCertificateYaml {
     pub(in crate::config) certificate: FileRef,
     /// PEM private key.
     pub(in crate::config) private_key: SecretRef,
+}
+
+fn retry_on() -> Vec<u16> {
+    vec![401]
 }
 
 fn idle_connections() -> u16 {

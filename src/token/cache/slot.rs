@@ -8,19 +8,20 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
-use prometheus::{Histogram, IntCounter, IntCounterVec};
 use tokio::runtime::Handle;
-use tokio::sync::watch;
 
-use crate::authority::{AuthorityError, ClientSpec};
+use super::failure::Failure;
+use super::flight::{Flight, Landing};
+use super::session::SessionGrant;
+use super::{Replacement, TokenMetrics};
+use crate::authority::ClientSpec;
 use crate::clock::{Clock, Moment};
-use crate::token::error::{AcquireFailure, Fault};
-use crate::token::{AccessToken, AcquireError, TokenSpec};
+use crate::token::{AccessToken, AcquireError, AcquireFailure, ClaimsRequest, TokenSpec};
 
 /// The place of one token.
 #[derive(Debug)]
 pub struct Slot {
-    spec: Arc<TokenSpec>,
+    source: Source,
     clock: Clock,
     fetcher: Handle,
     metrics: TokenMetrics,
@@ -28,39 +29,41 @@ pub struct Slot {
     state: Mutex<State>,
 }
 
-/// Counters of one client's tokens.
-#[derive(Clone, Debug)]
-pub struct TokenMetrics {
-    /// Requests that a cached token answered.
-    pub hits: IntCounter,
-    /// Requests that had to wait for the authority, or were refused from memory.
-    pub misses: IntCounter,
-    /// Renewals started in the background.
-    pub refreshes: IntCounter,
-    /// Fetches by `outcome`: `token`, or the failure's reason.
-    pub fetches: IntCounterVec,
-    /// Seconds per fetch, retry included.
-    pub seconds: Histogram,
+/// Where its token comes from.
+#[derive(Debug)]
+pub(super) enum Source {
+    /// A grant in Vicar's own name.
+    Application(Arc<TokenSpec>),
+    /// A refresh token that a person's call gave.
+    Session(Arc<SessionGrant>),
 }
 
-type Fetched = Result<Arc<AccessToken>, AcquireFailure>;
-type Flight = watch::Receiver<Option<Fetched>>;
+impl Source {
+    fn client(&self) -> &Arc<ClientSpec> {
+        match self {
+            Self::Application(spec) => &spec.client,
+            Self::Session(grant) => grant.client(),
+        }
+    }
+
+    async fn fetch(
+        &self,
+        claims: Option<&ClaimsRequest>,
+        clock: &Clock,
+    ) -> Result<AccessToken, AcquireError> {
+        match self {
+            Self::Application(spec) => spec.fetch(claims, clock).await,
+            Self::Session(grant) => grant.fetch(claims, clock).await,
+        }
+    }
+}
 
 #[derive(Debug, Default)]
 struct State {
     flight: Option<Flight>,
     failure: Option<Failure>,
-}
-
-/// What is remembered of the latest failures, so that a broken authority is not hammered.
-#[derive(Debug)]
-struct Failure {
-    error: Arc<AcquireError>,
-    streak: u32,
-    /// Until then nobody asks again, however much they need the token.
-    ask_again: Moment,
-    /// Until then nobody asks again merely to renew a token that is still good.
-    renew_again: Moment,
+    /// When an upstream's word last made us ask anew.
+    rejected: Option<Moment>,
 }
 
 /// How a request without a usable token goes on.
@@ -73,13 +76,13 @@ enum Next {
 
 impl Slot {
     pub(super) fn new(
-        spec: Arc<TokenSpec>,
+        source: Source,
         clock: Clock,
         fetcher: Handle,
         metrics: TokenMetrics,
     ) -> Arc<Self> {
         let (current, state) = (ArcSwapOption::empty(), Mutex::default());
-        Arc::new(Self { spec, clock, fetcher, metrics, current, state })
+        Arc::new(Self { source, clock, fetcher, metrics, current, state })
     }
 
     /// A token that may be sent now.
@@ -98,13 +101,13 @@ impl Slot {
         self.metrics.misses.inc();
         let fetched = match self.next(now) {
             Next::Have(token) => return Ok(token),
-            Next::Wait(flight) => landed(flight).await,
+            Next::Wait(flight) => flight.landed().await,
             Next::Fly(pilot, flight) => {
                 self.fly(pilot);
                 match self.still_valid() {
                     // Renewal failed before, so the token at hand is not worth keeping anyone waiting.
                     Some(token) if self.failure().is_some() => Ok(token),
-                    _ => landed(flight).await,
+                    _ => flight.landed().await,
                 }
             }
             Next::Refused(failure) => Err(failure),
@@ -119,10 +122,43 @@ impl Slot {
         }
     }
 
+    /// Takes an upstream's word that it does not want `rejected`, and asks for another one, which `claims`
+    /// demand something of; at most once per `window`. The old one is handed out until the new one is
+    /// there: an upstream that refuses everything cannot take a good token away from the others.
+    #[must_use]
+    pub fn replace(
+        self: &Arc<Self>,
+        rejected: &Arc<AccessToken>,
+        claims: Option<ClaimsRequest>,
+        window: Duration,
+    ) -> Replacement {
+        let now = self.clock.now();
+        let mut state = self.lock();
+        match self.current.load_full() {
+            Some(other) if !Arc::ptr_eq(&other, rejected) && !other.is_expired(now) => {
+                return Replacement::Now(other);
+            }
+            _ => {}
+        }
+        if let Some(flight) = &state.flight {
+            return Replacement::Coming(flight.clone());
+        }
+        let lately = state.rejected.is_some_and(|then| now < then.after(window));
+        if lately || state.failure.as_ref().is_some_and(|failure| now < failure.ask_again) {
+            return Replacement::TooSoon;
+        }
+        state.rejected = Some(now);
+        self.metrics.rejections.inc();
+        let (pilot, flight) = self.take_off(&mut state, claims);
+        drop(state);
+        self.fly(pilot);
+        Replacement::Coming(flight)
+    }
+
     /// The client whose token this is.
     #[must_use]
     pub fn client(&self) -> &ClientSpec {
-        &self.spec.client
+        self.source.client()
     }
 
     /// Time until the token expires; zero when there is none.
@@ -154,7 +190,7 @@ impl Slot {
                 Next::Refused(failure.as_seen_at(now))
             }
             (None, _) => {
-                let (pilot, flight) = self.take_off(&mut state);
+                let (pilot, flight) = self.take_off(&mut state, None);
                 Next::Fly(pilot, flight)
             }
         }
@@ -166,17 +202,21 @@ impl Slot {
         let too_soon = state.failure.as_ref().is_some_and(|f| now < f.renew_again);
         if state.flight.is_none() && !too_soon {
             self.metrics.refreshes.inc();
-            let (pilot, _) = self.take_off(&mut state);
+            let (pilot, _) = self.take_off(&mut state, None);
             drop(state);
             self.fly(pilot);
         }
     }
 
     /// Reserves the one fetch that may be on its way.
-    fn take_off(self: &Arc<Self>, state: &mut State) -> (Pilot, Flight) {
-        let (landing, flight) = watch::channel(None);
+    fn take_off(
+        self: &Arc<Self>,
+        state: &mut State,
+        claims: Option<ClaimsRequest>,
+    ) -> (Pilot, Flight) {
+        let (landing, flight) = Flight::take_off();
         state.flight = Some(flight.clone());
-        (Pilot { slot: Arc::clone(self), landing, landed: false }, flight)
+        (Pilot { slot: Arc::clone(self), claims, landing, landed: false }, flight)
     }
 
     /// Runs it in a task of its own: it belongs to nobody who waits for it. Never under the lock: a
@@ -184,7 +224,8 @@ impl Slot {
     fn fly(&self, mut pilot: Pilot) {
         self.fetcher.spawn(async move {
             let timer = pilot.slot.metrics.seconds.start_timer();
-            let fetched = pilot.slot.spec.fetch(&pilot.slot.clock).await;
+            let slot = Arc::clone(&pilot.slot);
+            let fetched = slot.source.fetch(pilot.claims.as_ref(), &slot.clock).await;
             timer.observe_duration();
             pilot.land(fetched);
         });
@@ -204,7 +245,8 @@ impl Slot {
 /// Carries one fetch to its end, even when the task panics.
 struct Pilot {
     slot: Arc<Slot>,
-    landing: watch::Sender<Option<Fetched>>,
+    claims: Option<ClaimsRequest>,
+    landing: Landing,
     landed: bool,
 }
 
@@ -212,9 +254,8 @@ impl Pilot {
     fn land(&mut self, fetched: Result<AccessToken, AcquireError>) {
         self.landed = true;
         let slot = &self.slot;
-        let client = &slot.spec.client.name;
-        let outcome = fetched.as_ref().map_or_else(AcquireError::reason, |_| "token");
-        slot.metrics.fetches.with_label_values(&[client.as_ref(), outcome]).inc();
+        let client = &slot.source.client().name;
+        slot.metrics.landed(client, &fetched);
         let mut state = slot.lock();
         state.flight = None;
         let result = match fetched.map(Arc::new) {
@@ -230,16 +271,16 @@ impl Pilot {
                 Ok(token)
             }
             Err(error) => {
-                let authority = slot.spec.client.authority.name();
+                let authority = slot.source.client().authority.name();
                 tracing::warn!(%client, authority, reason = error.reason(), %error, "no token");
                 let streak = state.failure.as_ref().map_or(1, |failure| failure.streak + 1);
                 let now = slot.clock.now();
-                let failure = state.failure.insert(Failure::new(error, streak, now));
+                let failure = state.failure.insert(Failure::new(Arc::new(error), streak, now));
                 Err(failure.as_seen_at(now))
             }
         };
         drop(state);
-        self.landing.send_replace(Some(result));
+        self.landing.tell(result);
     }
 }
 
@@ -251,47 +292,4 @@ impl Drop for Pilot {
     }
 }
 
-/// Waits for a fetch to land.
-async fn landed(mut flight: Flight) -> Fetched {
-    let landed = flight.wait_for(Option::is_some).await;
-    landed.ok().and_then(|fetched| fetched.clone()).unwrap_or_else(|| {
-        let (error, retry_in) = (Arc::new(AcquireError::Aborted), FIRST_PAUSE);
-        Err(AcquireFailure { error, retry_in })
-    })
-}
-
-impl Failure {
-    fn new(error: AcquireError, streak: u32, now: Moment) -> Self {
-        let doubled = 2_u32.saturating_pow(streak.min(16) - 1);
-        let jitter = 0.75 + fastrand::f64() / 2.0;
-        let (ask, renew) = match (&error, error.fault()) {
-            (AcquireError::Authority(AuthorityError::Throttled { retry_after, .. }), _) => {
-                (*retry_after, *retry_after)
-            }
-            // A refusal does not pass by itself; somebody has to change something.
-            (_, Fault::Ours) => {
-                let pause = (REFUSAL_PAUSE * doubled.min(3)).mul_f64(jitter);
-                (pause, pause)
-            }
-            (_, Fault::Authority) => (
-                (FIRST_PAUSE * doubled).min(MAX_ASK_PAUSE).mul_f64(jitter),
-                (FIRST_PAUSE * doubled).min(MAX_RENEW_PAUSE).mul_f64(jitter),
-            ),
-        };
-        let (ask_again, renew_again) = (now.after(ask), now.after(renew));
-        Self { error: Arc::new(error), streak, ask_again, renew_again }
-    }
-
-    fn as_seen_at(&self, now: Moment) -> AcquireFailure {
-        AcquireFailure { error: Arc::clone(&self.error), retry_in: now.until(self.ask_again) }
-    }
-}
-
-/// After a first failure that may pass; doubled after each further one.
-const FIRST_PAUSE: Duration = Duration::from_millis(250);
-/// Short enough that Vicar is back within two seconds of the authority.
-const MAX_ASK_PAUSE: Duration = Duration::from_secs(1);
-/// While the old token is good there is no hurry.
-const MAX_RENEW_PAUSE: Duration = Duration::from_secs(60);
-const REFUSAL_PAUSE: Duration = Duration::from_secs(10);
 const MAX_WARM_UP_PAUSE: Duration = Duration::from_secs(60);

@@ -6,6 +6,7 @@ pub mod issuer;
 pub mod pki;
 pub mod upstream;
 pub mod vicar;
+pub mod world;
 
 use std::time::{Duration, Instant};
 

@@ -50,7 +50,10 @@ fn a_failing_authority_shows_as_its_outcome_and_no_lifetime() {
     let text = settled(&vicar);
     let series = parse(&text);
     for (name, expected) in [
-        ("vicar_token_requests_total{client=\"c\",outcome=\"authority_refused_client\"}", 1.0),
+        (
+            "vicar_token_requests_total{client=\"c\",kind=\"application\",outcome=\"authority_refused_client\"}",
+            1.0,
+        ),
         ("vicar_refusals_total{reason=\"authority_refused_client\"}", 1.0),
         ("vicar_requests_total{class=\"5xx\",route=\"r\"}", 1.0),
         ("vicar_token_seconds_to_expiry{client=\"c\"}", 0.0),
@@ -196,15 +199,18 @@ const KNOWN: [(&str, f64); 16] = [
     ("vicar_request_seconds_count{route=\"\"}", 2.0),
     ("vicar_upstream_seconds_count{route=\"r\"}", 2.0),
     ("vicar_upstream_seconds_count{route=\"\"}", 0.0),
-    ("vicar_token_lookups_total{client=\"c\",result=\"miss\"}", 1.0),
-    ("vicar_token_lookups_total{client=\"c\",result=\"hit\"}", 1.0),
-    ("vicar_token_requests_total{client=\"c\",outcome=\"token\"}", 1.0),
+    ("vicar_token_lookups_total{client=\"c\",kind=\"application\",result=\"miss\"}", 1.0),
+    ("vicar_token_lookups_total{client=\"c\",kind=\"application\",result=\"hit\"}", 1.0),
+    ("vicar_token_requests_total{client=\"c\",kind=\"application\",outcome=\"token\"}", 1.0),
     ("vicar_token_request_seconds_count{client=\"c\"}", 1.0),
-    ("vicar_token_refreshes_total{client=\"c\"}", 0.0),
+    ("vicar_token_refreshes_total{client=\"c\",kind=\"application\"}", 0.0),
     ("vicar_requests_in_flight", 0.0),
 ];
 
-const FAMILIES: [(&str, &str); 11] = [
+const FAMILIES: [(&str, &str); 15] = [
+    ("vicar_sessions", "gauge"),
+    ("vicar_user_cache_bytes", "gauge"),
+    ("vicar_user_cache_subjects", "gauge"),
     ("vicar_verified_token_lookups_total", "counter"),
     ("vicar_refusals_total", "counter"),
     ("vicar_request_seconds", "histogram"),
@@ -212,6 +218,7 @@ const FAMILIES: [(&str, &str); 11] = [
     ("vicar_requests_total", "counter"),
     ("vicar_token_lookups_total", "counter"),
     ("vicar_token_refreshes_total", "counter"),
+    ("vicar_token_rejections_total", "counter"),
     ("vicar_token_request_seconds", "histogram"),
     ("vicar_token_requests_total", "counter"),
     ("vicar_token_seconds_to_expiry", "gauge"),

@@ -1,0 +1,306 @@
+//! Tokens on behalf of callers: what they are asked for, and whose calls they are for.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use http::HeaderName;
+use http::header::AUTHORIZATION;
+use url::Url;
+
+use super::Lowering;
+use super::routes::Near;
+use crate::authority::ClientSpec;
+use crate::config::schema::{
+    ActorYaml, AuthenticateModeYaml, CallersYaml, InsteadYaml, JwtBearerYaml, MayActYaml,
+    OnBehalfOfYaml, OneOrManyYaml, SessionYaml, TenantChoiceYaml, TokenExchangeYaml,
+};
+use crate::inbound::{IssuerIdentity, IssuerKind};
+use crate::inject::Injector;
+use crate::proxy::{Instead, TokenSource};
+use crate::token::flow::user::{self, TokenExchange, UserFlow};
+use crate::token::{MayAct, SessionKey, SessionPolicy, TenantChoice, TokenSpec, UserSpec};
+
+/// What the three flows have in common.
+struct Terms {
+    client: Arc<ClientSpec>,
+    when_app_only: InsteadYaml,
+    when_anonymous: InsteadYaml,
+    session: Option<SessionPolicy>,
+}
+
+impl Lowering<'_> {
+    pub(super) fn on_behalf_of(
+        &mut self,
+        yaml: OnBehalfOfYaml,
+        near: &Near<'_>,
+        path: &str,
+    ) -> Option<TokenSource> {
+        let mut target = self.target(yaml.scopes, Vec::new(), Vec::new(), yaml.parameters, path);
+        let client = self.known_client(&yaml.client, path);
+        let session = self.session(yaml.session.as_ref(), path);
+        let client = client?;
+        if client.authority.is_entra() {
+            self.delegated_scopes(&target.scopes, &format!("{path}.scopes"));
+            if session.is_some() && !target.scopes.iter().any(|scope| scope == OFFLINE_ACCESS) {
+                // Entra gives a refresh token only then.
+                target.scopes.push(OFFLINE_ACCESS.to_owned());
+            }
+        }
+        let tenant = match yaml.tenant {
+            TenantChoiceYaml::Configured => TenantChoice::Configured,
+            TenantChoiceYaml::Caller => {
+                self.callers_tenant(&client, near, &format!("{path}.tenant"));
+                TenantChoice::Caller
+            }
+        };
+        let (when_app_only, when_anonymous) = (yaml.when_app_only, yaml.when_anonymous);
+        let terms = Terms { client, when_app_only, when_anonymous, session };
+        let flow = UserFlow::OnBehalfOf(target);
+        self.user_source(flow, tenant, None, MayAct::Ignore, terms, near, path)
+    }
+
+    pub(super) fn jwt_bearer(
+        &mut self,
+        yaml: JwtBearerYaml,
+        near: &Near<'_>,
+        path: &str,
+    ) -> Option<TokenSource> {
+        let audience = yaml.audience.into_iter().collect();
+        let target = self.target(yaml.scopes, audience, yaml.resource, yaml.parameters, path);
+        let client = self.known_client(&yaml.client, path);
+        let session = self.session(yaml.session.as_ref(), path);
+        let (when_app_only, when_anonymous) = (yaml.when_app_only, yaml.when_anonymous);
+        let terms = Terms { client: client?, when_app_only, when_anonymous, session };
+        let (flow, tenant) = (UserFlow::JwtBearer(target), TenantChoice::Configured);
+        self.user_source(flow, tenant, None, MayAct::Ignore, terms, near, path)
+    }
+
+    pub(super) fn token_exchange(
+        &mut self,
+        yaml: TokenExchangeYaml,
+        near: &Near<'_>,
+        path: &str,
+    ) -> Option<TokenSource> {
+        let audience = match yaml.audience {
+            None => Vec::new(),
+            Some(OneOrManyYaml::One(audience)) => vec![audience],
+            Some(OneOrManyYaml::Many(audiences)) => audiences,
+        };
+        let target = self.target(yaml.scopes, audience, yaml.resource, yaml.parameters, path);
+        let client = self.known_client(&yaml.client, path);
+        let session = self.session(yaml.session.as_ref(), path);
+        let exchange = TokenExchange {
+            target,
+            subject_token_type: self
+                .token_type(&yaml.subject_token_type, &format!("{path}.subject_token_type"))?,
+            requested_token_type: match &yaml.requested_token_type {
+                None => None,
+                Some(name) => Some(self.requested(name, session.is_some(), path)?),
+            },
+            actor_token_type: self
+                .token_type(&yaml.actor_token_type, &format!("{path}.actor_token_type"))?,
+        };
+        let actor = match yaml.actor {
+            None => None,
+            Some(ActorYaml::ClientCredentials(yaml)) => {
+                let path = format!("{path}.actor.client_credentials");
+                Some(self.client_credentials(yaml, &path)?)
+            }
+        };
+        let may_act = match yaml.may_act {
+            MayActYaml::Ignore => MayAct::Ignore,
+            MayActYaml::Honour => MayAct::Honour,
+            MayActYaml::Require => MayAct::Require,
+        };
+        let (when_app_only, when_anonymous) = (yaml.when_app_only, yaml.when_anonymous);
+        let terms = Terms { client: client?, when_app_only, when_anonymous, session };
+        let (flow, tenant) = (UserFlow::TokenExchange(exchange), TenantChoice::Configured);
+        self.user_source(flow, tenant, actor, may_act, terms, near, path)
+    }
+
+    #[allow(clippy::too_many_arguments, reason = "each is one key of the flow")]
+    fn user_source(
+        &mut self,
+        flow: UserFlow,
+        tenant: TenantChoice,
+        actor: Option<Arc<TokenSpec>>,
+        may_act: MayAct,
+        terms: Terms,
+        near: &Near<'_>,
+        path: &str,
+    ) -> Option<TokenSource> {
+        let Terms { client, when_app_only, when_anonymous, session } = terms;
+        self.callers(&when_app_only, &when_anonymous, near, path);
+        let has_session = session.is_some();
+        let app_only =
+            self.instead(when_app_only, has_session, &format!("{path}.when_app_only"))?;
+        let anonymous =
+            self.instead(when_anonymous, has_session, &format!("{path}.when_anonymous"))?;
+        let has_worked = AtomicBool::new(false);
+        let spec = UserSpec { client, flow, tenant, actor, may_act, session, has_worked };
+        Some(TokenSource::User { spec: Arc::new(spec), app_only, anonymous })
+    }
+
+    /// Whether the route's callers can be whom the flow is for.
+    fn callers(
+        &mut self,
+        when_app_only: &InsteadYaml,
+        when_anonymous: &InsteadYaml,
+        near: &Near<'_>,
+        path: &str,
+    ) {
+        let Some(authenticate) = near.authenticate else {
+            let what = "a token on behalf of a caller needs to know who calls";
+            let hint = "add `authenticate: { issuers: [NAME] }` to the route";
+            return self.problem(path, what, hint);
+        };
+        if authenticate.report_only.is_some() {
+            let what = "nobody can act on behalf of a caller who would be refused";
+            let path = format!("{}.authenticate.report_only", near.path);
+            self.problem(&path, what, "rehearse on a route with another token");
+        }
+        let refused = |instead: &InsteadYaml| matches!(instead, InsteadYaml::Refuse);
+        if matches!(authenticate.callers, CallersYaml::Applications) && refused(when_app_only) {
+            let what = "no application gets a token here, and nobody else may call";
+            let hint = "let people call, or say in `when_app_only` what applications get";
+            self.problem(&format!("{}.authenticate.callers", near.path), what, hint);
+        }
+        if refused(when_anonymous) {
+            return;
+        }
+        let path = format!("{path}.when_anonymous");
+        if matches!(authenticate.mode, AuthenticateModeYaml::Required) {
+            let what = "every caller of this route must show a credential";
+            self.problem(&path, what, "take it out, or set `authenticate.mode: optional`");
+        }
+        let open = near.listener.is_some_and(|listener| listener.open && !listener.certificates);
+        if matches!(when_anonymous, InsteadYaml::Session) && open {
+            let what = "everyone who reaches the listener could go on with a person's session";
+            let hint = "bind it to loopback or a Unix socket, or demand certificates";
+            self.problem(&path, what, hint);
+        }
+    }
+
+    fn instead(
+        &mut self,
+        yaml: InsteadYaml,
+        has_session: bool,
+        path: &str,
+    ) -> Option<Instead<Arc<TokenSpec>>> {
+        Some(match yaml {
+            InsteadYaml::Refuse => Instead::Refuse,
+            InsteadYaml::Session => {
+                if !has_session {
+                    let hint = "add `session: { header: X-Session }` beside it";
+                    self.problem(path, "the flow has no session", hint);
+                }
+                Instead::Session
+            }
+            InsteadYaml::ClientCredentials(yaml) => Instead::Application(
+                self.client_credentials(yaml, &format!("{path}.client_credentials"))?,
+            ),
+        })
+    }
+
+    fn session(&mut self, yaml: Option<&SessionYaml>, path: &str) -> Option<SessionPolicy> {
+        let yaml = yaml?;
+        let path = format!("{path}.session");
+        let key = match (&yaml.header, &yaml.key) {
+            (Some(header), None) => {
+                let path = format!("{path}.header");
+                let header = HeaderName::try_from(header).map_err(|_| "not a header name");
+                let header = self.accept(&path, header, "for example X-Session")?;
+                if Injector::may_not_write(&header) || header == AUTHORIZATION {
+                    let what = format!("`{header}` has a meaning of its own");
+                    self.problem(&path, what, "choose an X- name");
+                }
+                SessionKey::Header(header)
+            }
+            (None, Some(key)) if !key.is_empty() => SessionKey::Fixed(key.clone()),
+            _ => {
+                let hint = "header: X-Session lets calls name it, key: NAME gives the route one";
+                self.problem(&path, "expected exactly one of header and key", hint);
+                return None;
+            }
+        };
+        let (idle, max_age) = (yaml.idle.0, yaml.max_age.0);
+        if idle.is_zero() || max_age < idle {
+            let what = "a session must be able to be idle for a while, and no longer than it lasts";
+            self.problem(&format!("{path}.idle"), what, "for example idle: 8h, max_age: 24h");
+        }
+        Some(SessionPolicy { key, idle, max_age })
+    }
+
+    /// Entra gives a token for one resource; `/.default` stands for everything it was given there.
+    fn delegated_scopes(&mut self, scopes: &[String], path: &str) {
+        let resources: Vec<&str> = scopes
+            .iter()
+            .filter(|scope| !RESERVED_SCOPES.contains(&scope.as_str()))
+            .map(|scope| scope.rsplit_once('/').map_or("", |(resource, _)| resource))
+            .collect();
+        let hint = "for example https://graph.microsoft.com/User.Read";
+        match resources.as_slice() {
+            [] => self.problem(path, "Entra needs a scope", hint),
+            [first, rest @ ..] if rest.iter().any(|resource| resource != first) => {
+                let what = "Entra issues a token for one resource at a time";
+                self.problem(path, what, "make a route for each");
+            }
+            several => {
+                let default = scopes.iter().any(|scope| scope.ends_with("/.default"));
+                if default && several.len() > 1 {
+                    let what = "/.default stands alone: it asks for everything that was agreed to";
+                    self.problem(path, what, "keep it, or the single scopes");
+                }
+            }
+        }
+    }
+
+    /// The tenant of a caller is known and trustworthy only where Entra issued its token.
+    fn callers_tenant(&mut self, client: &ClientSpec, near: &Near<'_>, path: &str) {
+        if !client.authority.is_entra() {
+            let what = "only Entra has tenants";
+            return self.problem(path, what, "take it out, or use a client at `entra`");
+        }
+        let names = near.authenticate.iter().flat_map(|authenticate| &authenticate.issuers);
+        let issuers: Vec<_> = names.filter_map(|name| self.issuers.get(name)).collect();
+        let is_entra = |kind: &IssuerKind| match kind {
+            IssuerKind::Jwt(jwt) => matches!(jwt.identity, IssuerIdentity::Entra(_)),
+            IssuerKind::Introspection(_) => false,
+        };
+        if issuers.iter().any(|issuer| !is_entra(&issuer.kind)) {
+            let what = "a caller's `tid` means something only where Entra issued the token";
+            self.problem(path, what, "let the route accept issuers of kind `entra` alone");
+        }
+    }
+
+    fn requested(&mut self, name: &str, has_session: bool, path: &str) -> Option<String> {
+        let path = format!("{path}.requested_token_type");
+        let requested = self.token_type(name, &path)?;
+        if requested == user::REFRESH_TOKEN && !has_session {
+            let what = "a refresh token is of use to a session alone";
+            self.problem(&path, what, "add `session`, or leave it out");
+        }
+        Some(requested)
+    }
+
+    /// RFC 8693 section 3: short names for the usual ones, URIs for the rest.
+    fn token_type(&mut self, name: &str, path: &str) -> Option<String> {
+        let uri = match name {
+            "access_token" => user::ACCESS_TOKEN,
+            "id_token" => user::ID_TOKEN,
+            "jwt" => user::JWT,
+            "refresh_token" => user::REFRESH_TOKEN,
+            uri if Url::parse(uri).is_ok() => uri,
+            _ => {
+                let hint = "access_token, jwt, id_token, refresh_token, or an absolute URI";
+                self.problem(path, format!("`{name}` is no type of token"), hint);
+                return None;
+            }
+        };
+        Some(uri.to_owned())
+    }
+}
+
+const OFFLINE_ACCESS: &str = "offline_access";
+/// Scopes of OpenID Connect, which belong to no resource.
+const RESERVED_SCOPES: &[&str] = &["email", OFFLINE_ACCESS, "openid", "profile"];

@@ -1,0 +1,58 @@
+//! What is remembered of failures, so that a broken authority is not hammered.
+//!
+//! Part of `token::cache`.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::clock::Moment;
+use crate::token::{AcquireError, AcquireFailure, Fault};
+
+/// The latest of one or more failures in a row.
+#[derive(Clone, Debug)]
+pub(super) struct Failure {
+    pub(super) error: Arc<AcquireError>,
+    pub(super) streak: u32,
+    /// Until then nobody asks again, however much they need the token.
+    pub(super) ask_again: Moment,
+    /// Until then nobody asks again merely to renew a token that is still good.
+    pub(super) renew_again: Moment,
+}
+
+impl Failure {
+    /// The failure that follows on `streak - 1` others.
+    pub(super) fn new(error: Arc<AcquireError>, streak: u32, now: Moment) -> Self {
+        let doubled = 2_u32.saturating_pow(streak.min(16) - 1);
+        let jitter = 0.75 + fastrand::f64() / 2.0;
+        let (ask, renew) = match (error.told_to_wait(), error.fault()) {
+            (Some(wait), _) => (wait, wait),
+            // It does not pass by itself; somebody has to change something.
+            (None, Fault::Ours | Fault::Caller) => {
+                let pause = (REFUSAL_PAUSE * doubled.min(3)).mul_f64(jitter);
+                (pause, pause)
+            }
+            // It is over as soon as another is done.
+            (None, Fault::Room | Fault::Forbidden | Fault::Request) => {
+                (Duration::ZERO, FIRST_PAUSE)
+            }
+            (None, Fault::Authority) => (
+                (FIRST_PAUSE * doubled).min(MAX_ASK_PAUSE).mul_f64(jitter),
+                (FIRST_PAUSE * doubled).min(MAX_RENEW_PAUSE).mul_f64(jitter),
+            ),
+        };
+        let (ask_again, renew_again) = (now.after(ask), now.after(renew));
+        Self { error, streak, ask_again, renew_again }
+    }
+
+    pub(super) fn as_seen_at(&self, now: Moment) -> AcquireFailure {
+        AcquireFailure { error: Arc::clone(&self.error), retry_in: now.until(self.ask_again) }
+    }
+}
+
+/// After a first failure that may pass; doubled after each further one.
+pub(super) const FIRST_PAUSE: Duration = Duration::from_millis(250);
+/// Short enough that Vicar is back within two seconds of the authority.
+const MAX_ASK_PAUSE: Duration = Duration::from_secs(1);
+/// While the old token is good there is no hurry.
+const MAX_RENEW_PAUSE: Duration = Duration::from_secs(60);
+const REFUSAL_PAUSE: Duration = Duration::from_secs(10);

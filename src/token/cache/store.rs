@@ -1,0 +1,135 @@
+//! Where tokens on behalf of callers are kept: by subject, within bounds.
+//!
+//! Part of `token::cache`. A subject's tokens are together, so that they can be counted, purged and aged as
+//! one; which of them is served is decided by the token's own key alone. Beyond the bound of bytes those of
+//! the subjects least seen go; beyond a subject's own bound its oldest go. Freshness is judged by who reads.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use quick_cache::Weighter;
+use quick_cache::sync::Cache;
+
+use crate::cache_key::CacheKey;
+use crate::clock::Moment;
+use crate::token::AccessToken;
+
+/// Tokens by subject.
+#[derive(Debug)]
+pub(super) struct Store {
+    subjects: Cache<CacheKey, Arc<[Held]>, Weight>,
+    /// Writers of one subject take turns; readers wait for nobody.
+    turns: Vec<Mutex<()>>,
+    per_subject: usize,
+}
+
+/// One token of a subject.
+#[derive(Clone, Debug)]
+struct Held {
+    key: CacheKey,
+    token: Arc<AccessToken>,
+}
+
+#[derive(Clone, Debug)]
+struct Weight;
+
+impl Weighter<CacheKey, Arc<[Held]>> for Weight {
+    fn weight(&self, _subject: &CacheKey, tokens: &Arc<[Held]>) -> u64 {
+        tokens.iter().fold(SUBJECT, |sum, held| sum + HELD + held.token.weight())
+    }
+}
+
+impl Store {
+    pub(super) fn new(bytes: u64, per_subject: usize) -> Self {
+        let expected = usize::try_from(bytes / TYPICAL).unwrap_or(usize::MAX).max(16);
+        let turns = (0..TURNS).map(|_| Mutex::default()).collect();
+        Self { subjects: Cache::with_weighter(expected, bytes, Weight), turns, per_subject }
+    }
+
+    /// The token under `key`, however old it is.
+    pub(super) fn get(&self, subject: &CacheKey, key: &CacheKey) -> Option<Arc<AccessToken>> {
+        let tokens = self.subjects.get(subject)?;
+        let held = tokens.iter().find(|held| held.key == *key)?;
+        Some(Arc::clone(&held.token))
+    }
+
+    /// Keeps a token, and lets go of what has expired.
+    pub(super) fn put(
+        &self,
+        subject: &CacheKey,
+        key: CacheKey,
+        token: &Arc<AccessToken>,
+        now: Moment,
+    ) {
+        self.rewrite(subject, now, |tokens| {
+            tokens.retain(|held| held.key != key);
+            let too_many = (tokens.len() + 1).saturating_sub(self.per_subject);
+            tokens.drain(..too_many);
+            tokens.push(Held { key, token: Arc::clone(token) });
+        });
+    }
+
+    /// Lets go of one token, if it is still this one.
+    pub(super) fn remove(
+        &self,
+        subject: &CacheKey,
+        key: &CacheKey,
+        token: &Arc<AccessToken>,
+        now: Moment,
+    ) {
+        self.rewrite(subject, now, |tokens| {
+            tokens.retain(|held| held.key != *key || !Arc::ptr_eq(&held.token, token));
+        });
+    }
+
+    /// Lets go of all tokens of a subject; says how many there were.
+    pub(super) fn purge(&self, subject: &CacheKey) -> usize {
+        let _turn = self.turn(subject);
+        self.subjects.remove(subject).map_or(0, |(_, tokens)| tokens.len())
+    }
+
+    /// Lets go of everything that has expired.
+    pub(super) fn sweep(&self, now: Moment) {
+        let aged = |tokens: &[Held]| tokens.iter().any(|held| held.token.is_expired(now));
+        let aged = self.subjects.iter().filter(|(_, tokens)| aged(tokens));
+        let subjects: Vec<CacheKey> = aged.map(|(subject, _)| subject).collect();
+        for subject in &subjects {
+            self.rewrite(subject, now, |_| {});
+        }
+    }
+
+    /// Subjects with a token.
+    pub(super) fn subjects(&self) -> usize {
+        self.subjects.len()
+    }
+
+    /// What they keep in memory, about.
+    pub(super) fn bytes(&self) -> u64 {
+        self.subjects.weight()
+    }
+
+    fn rewrite(&self, subject: &CacheKey, now: Moment, change: impl FnOnce(&mut Vec<Held>)) {
+        let _turn = self.turn(subject);
+        let held = self.subjects.peek(subject);
+        let held = held.iter().flat_map(|tokens| tokens.iter());
+        let mut tokens: Vec<Held> =
+            held.filter(|held| !held.token.is_expired(now)).cloned().collect();
+        change(&mut tokens);
+        if tokens.is_empty() {
+            self.subjects.remove(subject);
+        } else {
+            self.subjects.insert(*subject, tokens.into());
+        }
+    }
+
+    fn turn(&self, subject: &CacheKey) -> std::sync::MutexGuard<'_, ()> {
+        let number = usize::from(subject.as_bytes()[0]) % self.turns.len();
+        self.turns[number].lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A subject's entry in the table, with the list's own head.
+const SUBJECT: u64 = 128;
+const HELD: u64 = size_of::<Held>() as u64;
+/// A subject with one token of usual size.
+const TYPICAL: u64 = 2048;
+const TURNS: usize = 64;
