@@ -32,6 +32,8 @@ struct Stage {
     vicar: String,
     /// The listener that checks its callers.
     guarded: String,
+    /// The listener that acts on behalf of its callers.
+    on_behalf: String,
     issuer: String,
     admin: String,
 }
@@ -62,8 +64,9 @@ pub fn run(once: bool) -> anyhow::Result<ExitCode> {
     };
     let vicar = address(app.addresses().get("demo"))?;
     let guarded = address(app.addresses().get("guarded"))?;
+    let on_behalf = address(app.addresses().get("on-behalf"))?;
     let admin = address(app.admin_address())?;
-    let stage = Stage { authority, api, clock: moved, vicar, guarded, issuer, admin };
+    let stage = Stage { authority, api, clock: moved, vicar, guarded, on_behalf, issuer, admin };
 
     say(&introduction(&upstream, &stage, &yaml));
     let all_true = runtime.block_on(Story::new(&stage)?.tell());
@@ -81,6 +84,7 @@ fn configuration(issuer: &str, upstream: &str) -> String {
 listeners:
   demo: {{ address: 127.0.0.1:0 }}
   guarded: {{ address: 127.0.0.1:0 }}
+  on-behalf: {{ address: 127.0.0.1:0 }}
 admin: {{ address: 127.0.0.1:0 }}
 issuers:
   demo:
@@ -103,12 +107,18 @@ routes:
     authenticate: {{ issuers: [demo], app_scopes: [hello.read], claims_to_headers: {{ X-Caller: sub }} }}
     token: strip
     upstream: {upstream}
+  - name: other-api-as-the-user
+    listener: on-behalf
+    authenticate: {{ issuers: [demo] }}
+    token:
+      on_behalf_of: {{ client: demo, scopes: [other.read] }}
+    upstream: {upstream}
 "
     )
 }
 
 fn introduction(upstream: &str, stage: &Stage, yaml: &str) -> String {
-    let Stage { vicar, guarded, issuer, admin, .. } = stage;
+    let Stage { vicar, guarded, on_behalf, issuer, admin, .. } = stage;
     format!(
         "\
 Vicar demo — for development only; everything listens on loopback.
@@ -117,6 +127,7 @@ Vicar demo — for development only; everything listens on loopback.
   sample API  {upstream}   shows what reached it
   Vicar       {vicar}   plain HTTP in, token attached, forwarded
               {guarded}   callers' tokens checked, then forwarded
+              {on_behalf}   callers' tokens exchanged for tokens on their behalf
   admin       {admin}
 
 The configuration Vicar runs with:

@@ -12,7 +12,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use http::header::{AUTHORIZATION, CONTENT_TYPE};
 use http::{Method, Response, StatusCode};
-use jsonwebtoken::{Algorithm, EncodingKey, Header};
+use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
 use serde_json::{Value, json};
 
 use super::serve::{Party, Received};
@@ -73,7 +73,7 @@ impl DevelopmentAuthority {
             "issuer": issuer,
             "token_endpoint": format!("{issuer}/token"),
             "jwks_uri": format!("{issuer}/jwks"),
-            "grant_types_supported": ["client_credentials"],
+            "grant_types_supported": ["client_credentials", JWT_BEARER],
             "token_endpoint_auth_methods_supported": ["client_secret_basic"],
         })
     }
@@ -87,12 +87,18 @@ impl DevelopmentAuthority {
         let form: Vec<(_, _)> = url::form_urlencoded::parse(&received.body).collect();
         let field =
             |name| form.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_ref());
-        if field("grant_type") != Some("client_credentials") {
-            let error = json!({ "error": "unsupported_grant_type" });
-            return json_response(StatusCode::BAD_REQUEST, &error);
-        }
+        let refuse =
+            |error: &str| json_response(StatusCode::BAD_REQUEST, &json!({ "error": error }));
         let scope = field("scope").unwrap_or_default();
-        match self.sign(scope) {
+        let claims = match field("grant_type") {
+            Some("client_credentials") => json!({ "sub": "demo", "aud": API }),
+            Some(JWT_BEARER) => match field("assertion").and_then(|token| self.subject_of(token)) {
+                Some(user) => json!({ "sub": user, "aud": OTHER_API, "act": { "sub": "demo" } }),
+                None => return refuse("invalid_grant"),
+            },
+            _ => return refuse("unsupported_grant_type"),
+        };
+        match self.sign(scope, "demo", claims) {
             Ok(token) => json_response(
                 StatusCode::OK,
                 &json!({
@@ -104,13 +110,34 @@ impl DevelopmentAuthority {
         }
     }
 
-    fn sign(&self, scope: &str) -> jsonwebtoken::errors::Result<String> {
+    /// A token for the sample API that a web application would get when this person signs in.
+    pub(super) fn user_token(&self, user: &str) -> Option<String> {
+        self.sign("hello.read", "web", json!({ "sub": user, "aud": API })).ok()
+    }
+
+    /// Whose token for the sample API this is, if it is one of ours.
+    fn subject_of(&self, token: &str) -> Option<String> {
+        let text = |name: &str| self.public[name].as_str();
+        let key = DecodingKey::from_ec_components(text("x")?, text("y")?).ok()?;
+        let mut validation = Validation::new(Algorithm::ES256);
+        validation.set_audience(&[API]);
+        let token = jsonwebtoken::decode::<Value>(token, &key, &validation).ok()?;
+        Some(token.claims["sub"].as_str()?.to_owned())
+    }
+
+    fn sign(
+        &self,
+        scope: &str,
+        client: &str,
+        mut claims: Value,
+    ) -> jsonwebtoken::errors::Result<String> {
         let now = self.clock.wall().as_secs();
-        let claims = json!({
-            "iss": self.issuer.get(), "sub": "demo", "client_id": "demo", "aud": "sample-api",
-            "scope": scope, "iat": now, "exp": now + LIFETIME,
-            "jti": format!("{:032x}", fastrand::u128(..)),
-        });
+        claims["iss"] = json!(self.issuer.get());
+        claims["client_id"] = json!(client);
+        claims["scope"] = json!(scope);
+        claims["iat"] = json!(now);
+        claims["exp"] = json!(now + LIFETIME);
+        claims["jti"] = json!(format!("{:032x}", fastrand::u128(..)));
         let mut header = Header::new(Algorithm::ES256);
         header.typ = Some("at+jwt".to_owned());
         header.kid = Some(KID.to_owned());
@@ -144,5 +171,9 @@ fn json_response(status: StatusCode, value: &Value) -> Response<String> {
     response
 }
 
+const JWT_BEARER: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer";
+/// Whom its tokens are for: the API that people use, and the one that this API uses for them.
+const API: &str = "sample-api";
+const OTHER_API: &str = "other-api";
 const KID: &str = "demo-key";
 const LIFETIME: u64 = 3600;

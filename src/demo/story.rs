@@ -41,6 +41,7 @@ impl<'s> Story<'s> {
         self.callers_own_credential().await;
         self.caller_without_a_token().await;
         self.caller_with_a_token().await;
+        self.on_behalf_of_two_people().await;
         self.renewal_fails().await;
         self.token_expires().await;
         self.authority_returns().await;
@@ -114,7 +115,7 @@ impl<'s> Story<'s> {
 
     async fn caller_without_a_token(&mut self) {
         self.step("The other direction: Vicar in front of the API, and a caller without a token.");
-        let (status, challenge) = self.guarded_call(None).await;
+        let (status, challenge) = self.call_as(&self.stage.guarded, None).await;
         self.check(
             status == 401 && challenge.is_some(),
             &format!("{status} with WWW-Authenticate: {}", challenge.unwrap_or_default()),
@@ -124,20 +125,50 @@ impl<'s> Story<'s> {
     async fn caller_with_a_token(&mut self) {
         self.step("A caller with a token of the authority, then one who has changed its end.");
         let token = self.token_of_the_authority().await.unwrap_or_default();
-        let (status, _) = self.guarded_call(Some(&token)).await;
+        let (status, _) = self.call_as(&self.stage.guarded, Some(&token)).await;
         let caller = self.stage.api.last_caller();
         self.check(
             status == 200 && caller.as_deref() == Some("demo"),
             &format!("{status}, and the API was told X-Caller: {}", caller.unwrap_or_default()),
         );
         let forged = format!("{}AAAA", &token[..token.len().saturating_sub(4)]);
-        let (status, _) = self.guarded_call(Some(&forged)).await;
+        let (status, _) = self.call_as(&self.stage.guarded, Some(&forged)).await;
         self.check(status == 401, &format!("{status} for the changed one"));
     }
 
-    /// Status and challenge of a call to the listener that checks its callers.
-    async fn guarded_call(&self, token: Option<&str>) -> (u16, Option<String>) {
-        let mut request = self.client.get(format!("{}/hello", self.stage.guarded));
+    async fn on_behalf_of_two_people(&mut self) {
+        self.step("Ada's token for this API becomes a token for another one, in Ada's name. Bob's stays Bob's.");
+        let before = self.stage.authority.token_requests();
+        let sign_in = |name| self.stage.authority.user_token(name).unwrap_or_default();
+        let (ada, bob) = (sign_in("ada"), sign_in("bob"));
+        for (name, token) in [("ada", &ada), ("bob", &bob), ("ada", &ada)] {
+            let (status, _) = self.call_as(&self.stage.on_behalf, Some(token)).await;
+            let credentials = self.stage.api.last_credentials();
+            let claims = credentials.first().and_then(|credential| api::claims(credential));
+            let text = |claim| Some(claims.as_ref()?[claim].as_str()?.to_owned());
+            let (whose, audience) = (text("sub"), text("aud"));
+            self.check(
+                status == 200
+                    && whose.as_deref() == Some(name)
+                    && audience.as_deref() == Some("other-api")
+                    && !credentials.iter().any(|credential| credential.contains(token)),
+                &format!(
+                    "{status} for {name}: the API received a token for {} in the name of {}",
+                    audience.unwrap_or_default(),
+                    whose.unwrap_or_default()
+                ),
+            );
+        }
+        let requests = self.stage.authority.token_requests() - before;
+        self.check(requests == 2, "the authority was asked once for each of the two");
+        let token = self.token_of_the_authority().await.unwrap_or_default();
+        let (status, _) = self.call_as(&self.stage.on_behalf, Some(&token)).await;
+        self.check(status == 403, &format!("{status} for an application: nobody to act for"));
+    }
+
+    /// Status and challenge of a call with this token to a listener that checks its callers.
+    async fn call_as(&self, listener: &str, token: Option<&str>) -> (u16, Option<String>) {
+        let mut request = self.client.get(format!("{listener}/hello"));
         if let Some(token) = token {
             request = request.bearer_auth(token);
         }

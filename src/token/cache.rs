@@ -18,6 +18,7 @@ pub use application::ApplicationCache;
 pub use flight::Flight;
 pub use metrics::TokenMetrics;
 pub use slot::Slot;
+pub use store::Store;
 pub use user::{Bounds, UserCache, UserTokens};
 
 use std::sync::Arc;

@@ -15,7 +15,7 @@ use crate::token::AccessToken;
 
 /// Tokens by subject.
 #[derive(Debug)]
-pub(super) struct Store {
+pub struct Store {
     subjects: Cache<CacheKey, Arc<[Held]>, Weight>,
     /// Writers of one subject take turns; readers wait for nobody.
     turns: Vec<Mutex<()>>,
@@ -39,27 +39,24 @@ impl Weighter<CacheKey, Arc<[Held]>> for Weight {
 }
 
 impl Store {
-    pub(super) fn new(bytes: u64, per_subject: usize) -> Self {
+    /// An empty one for about `bytes` in all, and so many tokens of one subject.
+    #[must_use]
+    pub fn new(bytes: u64, per_subject: usize) -> Self {
         let expected = usize::try_from(bytes / TYPICAL).unwrap_or(usize::MAX).max(16);
         let turns = (0..TURNS).map(|_| Mutex::default()).collect();
         Self { subjects: Cache::with_weighter(expected, bytes, Weight), turns, per_subject }
     }
 
     /// The token under `key`, however old it is.
-    pub(super) fn get(&self, subject: &CacheKey, key: &CacheKey) -> Option<Arc<AccessToken>> {
+    #[must_use]
+    pub fn get(&self, subject: &CacheKey, key: &CacheKey) -> Option<Arc<AccessToken>> {
         let tokens = self.subjects.get(subject)?;
         let held = tokens.iter().find(|held| held.key == *key)?;
         Some(Arc::clone(&held.token))
     }
 
     /// Keeps a token, and lets go of what has expired.
-    pub(super) fn put(
-        &self,
-        subject: &CacheKey,
-        key: CacheKey,
-        token: &Arc<AccessToken>,
-        now: Moment,
-    ) {
+    pub fn put(&self, subject: &CacheKey, key: CacheKey, token: &Arc<AccessToken>, now: Moment) {
         self.rewrite(subject, now, |tokens| {
             tokens.retain(|held| held.key != key);
             let too_many = (tokens.len() + 1).saturating_sub(self.per_subject);
@@ -69,7 +66,7 @@ impl Store {
     }
 
     /// Lets go of one token, if it is still this one.
-    pub(super) fn remove(
+    pub fn remove(
         &self,
         subject: &CacheKey,
         key: &CacheKey,
@@ -82,13 +79,13 @@ impl Store {
     }
 
     /// Lets go of all tokens of a subject; says how many there were.
-    pub(super) fn purge(&self, subject: &CacheKey) -> usize {
+    pub fn purge(&self, subject: &CacheKey) -> usize {
         let _turn = self.turn(subject);
         self.subjects.remove(subject).map_or(0, |(_, tokens)| tokens.len())
     }
 
     /// Lets go of everything that has expired.
-    pub(super) fn sweep(&self, now: Moment) {
+    pub fn sweep(&self, now: Moment) {
         let aged = |tokens: &[Held]| tokens.iter().any(|held| held.token.is_expired(now));
         let aged = self.subjects.iter().filter(|(_, tokens)| aged(tokens));
         let subjects: Vec<CacheKey> = aged.map(|(subject, _)| subject).collect();
@@ -98,12 +95,14 @@ impl Store {
     }
 
     /// Subjects with a token.
-    pub(super) fn subjects(&self) -> usize {
+    #[must_use]
+    pub fn subjects(&self) -> usize {
         self.subjects.len()
     }
 
     /// What they keep in memory, about.
-    pub(super) fn bytes(&self) -> u64 {
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
         self.subjects.weight()
     }
 
