@@ -3,10 +3,9 @@
 //! Part of `differential`. Each gets the same tokens in the same order and the same rules.
 
 use std::{
-    fs::{self, File},
     io::{self, BufRead, BufReader, Read, Write},
     net::{SocketAddr, TcpStream},
-    process::{Command, Stdio},
+    process::Command,
     thread,
     time::Duration,
 };
@@ -19,8 +18,8 @@ use super::{
     token::{AUDIENCE, ISSUER},
 };
 use crate::{
-    authority::{self, SETUP},
-    process::{ChildGuard, ScratchGuard, folder, poll},
+    authority,
+    process::{self, folder},
     proxy::{Proxy, quoted},
     upstream::Upstream,
 };
@@ -86,19 +85,12 @@ pub(super) fn jose(signers: &[Signer], cases: &[Case], now: u64) -> Vec<String> 
 
 /// What joserfc says about every token.
 pub(super) fn joserfc(signers: &[Signer], cases: &[Case], now: u64) -> Vec<String> {
-    let python = folder().join(".venv/bin/python");
-    let mut probe = Command::new(&python);
-    probe.args(["-c", "import joserfc"]).stdin(Stdio::null()).stderr(Stdio::null());
-    let there = probe.status().is_ok_and(|status| status.success());
-    assert!(there, "the Python package joserfc is missing. {SETUP}");
-    let mut command = Command::new(python);
-    // `-B`: nothing is written beside the sources.
-    command.arg("-B").arg(folder().join("verify_many.py"));
+    let command = process::python("verify_many.py", "joserfc");
     peer(command, signers, cases, now)
 }
 
 /// Runs a judge that reads rules and tokens as lines of JSON and answers each token with a line.
-fn peer(mut command: Command, signers: &[Signer], cases: &[Case], now: u64) -> Vec<String> {
+fn peer(command: Command, signers: &[Signer], cases: &[Case], now: u64) -> Vec<String> {
     let rules = json!({
         "issuer": ISSUER,
         "audience": AUDIENCE,
@@ -109,15 +101,8 @@ fn peer(mut command: Command, signers: &[Signer], cases: &[Case], now: u64) -> V
     });
     let tokens = cases.iter().map(|case| Value::from(case.token.as_str()));
     let lines: Vec<String> =
-        [rules].into_iter().chain(tokens).map(|line| format!("{line}\n")).collect();
-    let scratch = ScratchGuard::new();
-    let question = File::open(scratch.write("question", lines.concat())).expect("a file");
-    let answer = scratch.write("answer", "");
-    command.stdin(question).stdout(File::create(&answer).expect("a file"));
-    let mut child = ChildGuard(command.spawn().expect("the judge starts"));
-    poll(JUDGE_LIMIT, || child.has_left().then_some(())).expect("the judge ends in time");
-    let answer = fs::read_to_string(answer).expect("the judge's answer");
-    let answers: Vec<String> = answer.lines().map(str::to_owned).collect();
+        [rules].into_iter().chain(tokens).map(|line| line.to_string()).collect();
+    let answers = process::ask(command, &lines);
     assert_eq!(answers.len(), cases.len(), "one answer for each token; see above");
     answers
 }
@@ -194,9 +179,6 @@ const CONNECTIONS: usize = 4;
 
 /// For one answer of Vicar's.
 const ANSWER_LIMIT: Duration = Duration::from_secs(15);
-
-/// For all answers of another judge, who takes a few seconds, on a machine under load.
-const JUDGE_LIMIT: Duration = Duration::from_secs(120);
 
 /// No line of an answer's head comes near it.
 const LINE_LIMIT: u64 = 8192;
