@@ -71,14 +71,14 @@ vectors folder=default_vectors:
 # Install scripts stay off: the pinned packages have none, and a new one should not bring any. Nothing
 # that is not pinned comes along either, so that every machine tests against the same versions.
 #
-# Installs the parties nobody here wrote: npm oidc-provider and jose, PyPI joserfc.
+# Installs the parties nobody here wrote: npm oidc-provider and jose, PyPI joserfc and msal.
 interop-setup:
     cd tests/interop && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
     python3 -m venv --clear tests/interop/.venv
     tests/interop/.venv/bin/pip install --quiet --disable-pip-version-check \
         --no-deps --only-binary :all: -r tests/interop/requirements.txt
 
-# `--show-output` for the table of who accepted what.
+# `--show-output` for the tables of who accepted what and who sent what.
 #
 # Vicar against those parties; `just interop-setup interop` from nothing.
 interop:

@@ -4,8 +4,8 @@
 //! and a recording upstream, all on free loopback ports. The tests of this file have `verify.mjs`
 //! (npm jose) judge the token that reached the upstream; ids and secrets hold characters that
 //! arrive wrong unless they were encoded as RFC 6749 section 2.3.1 and appendix B say. `inbound`
-//! has Vicar judge the authority's tokens, and `differential` compares its judgement with that of
-//! two libraries.
+//! has Vicar judge the authority's tokens, `differential` compares its judgement with that of two
+//! libraries, and `msal` its token requests with those of a third.
 //!
 //! Built only with the feature `interop`, so a missing set-up fails instead of being skipped:
 //!
@@ -24,7 +24,9 @@
 mod authority;
 mod differential;
 mod inbound;
+mod msal;
 mod plain_http;
+mod plain_server;
 mod process;
 mod proxy;
 #[path = "../process/scratch.rs"]

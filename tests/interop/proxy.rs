@@ -110,7 +110,8 @@ impl Proxy {
         self.address
     }
 
-    fn get(&self, target: &str, fields: &str) -> Answer {
+    /// Sends a request with these header lines, each with its line end.
+    pub(crate) fn get(&self, target: &str, fields: &str) -> Answer {
         match plain_http::get(self.address, target, fields) {
             Ok(answer) => answer,
             Err(error) => panic!("vicar gave no answer ({error}); it said:\n{}", self.log()),
