@@ -258,10 +258,6 @@ impl Lowering<'_> {
             let what = format!("{status} says nothing of the token");
             self.problem(&format!("{path}.retry_on[{at}]"), what, "401, or an empty list");
         }
-        if yaml.window.0.is_zero() {
-            let what = "an upstream could make Vicar ask for tokens without end";
-            self.problem(&format!("{path}.retry.window"), what, "1s and more");
-        }
         Recovery {
             on_unauthorized: !retry_on.is_empty(),
             methods: self.methods(&yaml.methods, &format!("{path}.retry.methods")),

@@ -20,9 +20,12 @@ use crate::proxy::{Instead, TokenSource};
 use crate::token::flow::user::{self, TokenExchange, UserFlow};
 use crate::token::{MayAct, SessionKey, SessionPolicy, TenantChoice, TokenSpec, UserSpec};
 
-/// What the three flows have in common.
+/// On which terms a flow is used, whichever of the three it is.
 struct Terms {
     client: Arc<ClientSpec>,
+    tenant: TenantChoice,
+    actor: Option<Arc<TokenSpec>>,
+    may_act: MayAct,
     when_app_only: InsteadYaml,
     when_anonymous: InsteadYaml,
     session: Option<SessionPolicy>,
@@ -35,6 +38,7 @@ impl Lowering<'_> {
         near: &Near<'_>,
         path: &str,
     ) -> Option<TokenSource> {
+        self.callers(&yaml.when_app_only, &yaml.when_anonymous, near, path);
         let mut target = self.target(yaml.scopes, Vec::new(), Vec::new(), yaml.parameters, path);
         let client = self.known_client(&yaml.client, path);
         let session = self.session(yaml.session.as_ref(), path);
@@ -54,9 +58,10 @@ impl Lowering<'_> {
             }
         };
         let (when_app_only, when_anonymous) = (yaml.when_app_only, yaml.when_anonymous);
-        let terms = Terms { client, when_app_only, when_anonymous, session };
-        let flow = UserFlow::OnBehalfOf(target);
-        self.user_source(flow, tenant, None, MayAct::Ignore, terms, near, path)
+        let (actor, may_act) = (None, MayAct::Ignore);
+        let terms =
+            Terms { client, tenant, actor, may_act, when_app_only, when_anonymous, session };
+        self.user_source(UserFlow::OnBehalfOf(target), terms, path)
     }
 
     pub(super) fn jwt_bearer(
@@ -65,14 +70,17 @@ impl Lowering<'_> {
         near: &Near<'_>,
         path: &str,
     ) -> Option<TokenSource> {
+        self.callers(&yaml.when_app_only, &yaml.when_anonymous, near, path);
         let audience = yaml.audience.into_iter().collect();
         let target = self.target(yaml.scopes, audience, yaml.resource, yaml.parameters, path);
         let client = self.known_client(&yaml.client, path);
         let session = self.session(yaml.session.as_ref(), path);
         let (when_app_only, when_anonymous) = (yaml.when_app_only, yaml.when_anonymous);
-        let terms = Terms { client: client?, when_app_only, when_anonymous, session };
-        let (flow, tenant) = (UserFlow::JwtBearer(target), TenantChoice::Configured);
-        self.user_source(flow, tenant, None, MayAct::Ignore, terms, near, path)
+        let (client, tenant) = (client?, TenantChoice::Configured);
+        let (actor, may_act) = (None, MayAct::Ignore);
+        let terms =
+            Terms { client, tenant, actor, may_act, when_app_only, when_anonymous, session };
+        self.user_source(UserFlow::JwtBearer(target), terms, path)
     }
 
     pub(super) fn token_exchange(
@@ -81,6 +89,7 @@ impl Lowering<'_> {
         near: &Near<'_>,
         path: &str,
     ) -> Option<TokenSource> {
+        self.callers(&yaml.when_app_only, &yaml.when_anonymous, near, path);
         let audience = match yaml.audience {
             None => Vec::new(),
             Some(OneOrManyYaml::One(audience)) => vec![audience],
@@ -113,24 +122,15 @@ impl Lowering<'_> {
             MayActYaml::Require => MayAct::Require,
         };
         let (when_app_only, when_anonymous) = (yaml.when_app_only, yaml.when_anonymous);
-        let terms = Terms { client: client?, when_app_only, when_anonymous, session };
-        let (flow, tenant) = (UserFlow::TokenExchange(exchange), TenantChoice::Configured);
-        self.user_source(flow, tenant, actor, may_act, terms, near, path)
+        let (client, tenant) = (client?, TenantChoice::Configured);
+        let terms =
+            Terms { client, tenant, actor, may_act, when_app_only, when_anonymous, session };
+        self.user_source(UserFlow::TokenExchange(exchange), terms, path)
     }
 
-    #[allow(clippy::too_many_arguments, reason = "each is one key of the flow")]
-    fn user_source(
-        &mut self,
-        flow: UserFlow,
-        tenant: TenantChoice,
-        actor: Option<Arc<TokenSpec>>,
-        may_act: MayAct,
-        terms: Terms,
-        near: &Near<'_>,
-        path: &str,
-    ) -> Option<TokenSource> {
-        let Terms { client, when_app_only, when_anonymous, session } = terms;
-        self.callers(&when_app_only, &when_anonymous, near, path);
+    fn user_source(&mut self, flow: UserFlow, terms: Terms, path: &str) -> Option<TokenSource> {
+        let Terms { client, tenant, actor, may_act, when_app_only, when_anonymous, session } =
+            terms;
         let has_session = session.is_some();
         let app_only =
             self.instead(when_app_only, has_session, &format!("{path}.when_app_only"))?;
@@ -224,8 +224,8 @@ impl Lowering<'_> {
             }
         };
         let (idle, max_age) = (yaml.idle.0, yaml.max_age.0);
-        if idle.is_zero() || max_age < idle {
-            let what = "a session must be able to be idle for a while, and no longer than it lasts";
+        if max_age < idle {
+            let what = "longer than the session lasts at most (`max_age`)";
             self.problem(&format!("{path}.idle"), what, "for example idle: 8h, max_age: 24h");
         }
         Some(SessionPolicy { key, idle, max_age })
