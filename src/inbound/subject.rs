@@ -58,6 +58,13 @@ impl Subject {
         std::str::from_utf8(token).unwrap_or_default()
     }
 
+    /// Who it is, as a digest: [`Verified::subject_id`], or the token itself where it names nobody. Two who
+    /// are not named are never taken for one.
+    #[must_use]
+    pub fn id(&self) -> &CacheKey {
+        self.verified.subject.as_ref().unwrap_or(&self.digest)
+    }
+
     /// The digest of the exact token.
     #[must_use]
     pub fn digest(&self) -> &CacheKey {

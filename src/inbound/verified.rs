@@ -30,8 +30,8 @@ pub struct Verified {
     pub confirmation: Confirmation,
     /// All claims.
     pub claims: Arc<Claims>,
-    /// The digest of who it is about, by [`Verified::subject_id`].
-    pub subject: CacheKey,
+    /// The digest of who it is about, by [`Verified::subject_id`], where it says so.
+    pub(super) subject: Option<CacheKey>,
     /// Until when it counts.
     pub(super) good_until: GoodUntil,
     /// For a token that its issuer was asked about although it is a JWS: what it names as issuer.
@@ -114,7 +114,7 @@ impl Verified {
         let client_id = client_id(&claims)?;
         // Entra's `sub` is another one for each application; people look for `oid`.
         let id = claims.text("oid")?.filter(|_| names.is_entra).or(claims.text("sub")?);
-        let subject = Self::subject_id(issuer, id.unwrap_or_default());
+        let subject = id.map(|id| Self::subject_id(issuer, id));
         Ok(Self {
             issuer: Arc::clone(issuer),
             kind: kind(&claims, &scopes, names)?,

@@ -61,7 +61,7 @@ impl Sessions {
         let full = sessions.len() >= self.at_most;
         match (sessions.get_mut(&key), subject) {
             (Some(session), subject) => {
-                if subject.is_some_and(|subject| subject.verified().subject != session.subject) {
+                if subject.is_some_and(|subject| *subject.id() != session.subject) {
                     return Err(AcquireError::SessionOfAnother);
                 }
                 session.idles = now.after(policy.idle);
@@ -76,7 +76,7 @@ impl Sessions {
                 let grant = Arc::new(SessionGrant::begun_by(subject, exchanger));
                 let slot = slot(Arc::clone(&grant));
                 let (ends, idles) = (now.after(policy.max_age), now.after(policy.idle));
-                let whose = subject.verified().subject;
+                let whose = *subject.id();
                 let session =
                     Session { grant, slot: Arc::clone(&slot), subject: whose, ends, idles };
                 sessions.insert(key, session);

@@ -148,7 +148,7 @@ impl UserTokens {
     pub async fn token(self: &Arc<Self>, subject: &Subject) -> Fetched {
         let now = self.now();
         let key = self.spec().key(&self.base, subject);
-        let held = self.cache.store.get(&subject.verified().subject, &key);
+        let held = self.cache.store.get(subject.id(), &key);
         let held = held.filter(|token| !token.is_expired(now));
         if let Some(token) = held.as_ref().filter(|token| token.is_usable(now)) {
             self.metrics.hits.inc();
@@ -209,7 +209,7 @@ impl UserTokens {
         let now = self.now();
         let key = self.spec().key(&self.base, subject);
         let mut flights = self.cache.flights(&key);
-        match self.cache.store.get(&subject.verified().subject, &key) {
+        match self.cache.store.get(subject.id(), &key) {
             Some(other) if !Arc::ptr_eq(&other, rejected) && other.is_usable(now) => {
                 return Replacement::Now(other);
             }
@@ -234,7 +234,7 @@ impl UserTokens {
     /// Decides under the lock, so that of any number of misses exactly one starts a fetch.
     fn next(self: &Arc<Self>, subject: &Subject, key: CacheKey, now: Moment) -> Next {
         let mut flights = self.cache.flights(&key);
-        let held = self.cache.store.get(&subject.verified().subject, &key);
+        let held = self.cache.store.get(subject.id(), &key);
         if let Some(token) = held.filter(|token| token.is_usable(now)) {
             return Next::Have(token);
         }
@@ -350,7 +350,7 @@ impl Pilot {
         let now = cache.clock.now();
         let may_be_kept = token.is_cacheable() && !token.is_expired(now);
         if may_be_kept && cache.purges.load(Ordering::SeqCst) == self.purges {
-            cache.store.put(&self.subject.verified().subject, self.key, token, now);
+            cache.store.put(self.subject.id(), self.key, token, now);
         }
     }
 
@@ -362,7 +362,7 @@ impl Pilot {
         tracing::warn!(client = name, authority, reason, %error, "no token on behalf of a caller");
         let error = Arc::new(error);
         self.tokens.exchanger.gate.note(Some(&error));
-        let (now, subject) = (cache.clock.now(), &self.subject.verified().subject);
+        let (now, subject) = (cache.clock.now(), self.subject.id());
         if let (Some(rejected), AcquireError::NeedsUser(_)) = (&self.rejected, &*error) {
             // Neither the upstream nor the authority wants it any more.
             cache.store.remove(subject, &self.key, rejected, now);
