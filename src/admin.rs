@@ -42,13 +42,14 @@ impl Serve for Admin {
     async fn serve(
         &self,
         request: Request<Incoming>,
-        _peer: Arc<Peer>,
+        peer: Arc<Peer>,
         in_flight: InFlight,
     ) -> Response<Body> {
         let response = match (request.method(), request.uri().path()) {
             (&Method::GET | &Method::HEAD, path) => self.answer(path),
-            (&Method::POST, "/user-tokens/purge") => self.user_tokens.purge(request).await,
-            (&Method::POST, "/sessions/stop") => self.user_tokens.stop_session(request).await,
+            (&Method::POST, "/user-tokens/purge" | "/sessions/stop") => {
+                self.user_tokens.change(request, &peer).await
+            }
             _ => text(StatusCode::METHOD_NOT_ALLOWED, PATHS.to_owned()),
         };
         response.map(|body| body.observed(move |_| drop(in_flight)))

@@ -92,7 +92,11 @@ impl App {
         for socket in admin.into_iter().flat_map(|(_, sockets)| sockets) {
             let (readiness, tokens) = (Arc::clone(&readiness), Arc::clone(&tokens));
             let (metrics, issuers) = (metrics.clone(), Arc::clone(&issuers));
-            let user_tokens = UserTokensAdmin::new(Arc::clone(&users), Arc::clone(&user_tokens));
+            let user_tokens = UserTokensAdmin::new(
+                Arc::clone(&users),
+                Arc::clone(&user_tokens),
+                issuers.names().collect(),
+            );
             let admin = Admin { readiness, metrics, tokens, user_tokens, issuers };
             serve_admin(&control, socket, admin);
         }

@@ -163,7 +163,7 @@ impl Injector {
         match &self.scheme {
             Scheme::Bearer => Ok(token.bearer().clone()),
             Scheme::Other(prefix) => {
-                let bytes = [prefix.as_bytes(), token.bare()].concat();
+                let bytes = [prefix.as_str(), token.bare()].concat();
                 let mut value = HeaderValue::try_from(bytes).map_err(|_| InjectError)?;
                 value.set_sensitive(true);
                 Ok(value)

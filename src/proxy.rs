@@ -90,7 +90,8 @@ impl Inner {
         observation.admitted(&caller);
         let source = Source::choose(&plan.token, &plan.inbound, &caller, &parts.headers)?;
         let acquired = source.acquire().await;
-        let injection = acquired.map_err(|failure| challenge::of(failure, &caller, &source))?;
+        let injection =
+            acquired.map_err(|failure| challenge::of(failure, &caller, Some(&source)))?;
         let path =
             &TargetPath { rewritten: route.rewritten_path, matched_prefix: route.matched_prefix };
         let (caller, source) = (&caller, &source);

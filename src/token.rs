@@ -25,4 +25,4 @@ pub use claims_request::ClaimsRequest;
 pub use error::{AcquireError, AcquireFailure, Fault};
 pub use refusal::{OAuthErrorCode, Refusal, Suberror};
 pub use spec::TokenSpec;
-pub use user_spec::{MayAct, SessionKey, SessionPolicy, TenantChoice, UserSpec};
+pub use user_spec::{Credit, MayAct, SessionKey, SessionPolicy, TenantChoice, UserSpec};

@@ -37,7 +37,7 @@ fn a_cached_token_costs_at_most_400_bytes_besides_itself() {
     for number in 0..entries {
         let lifetime = Lifetime::new(Duration::from_secs(3600), None);
         let token = AccessToken::new(&token, lifetime, now).expect("a token");
-        store.put(&key(number, "s"), key(number, "k"), &Arc::new(token), now);
+        store.put(&key(number, "s"), key(number, "k"), &Arc::new(token), 0, now);
     }
     let filled = started.elapsed();
     assert_eq!(store.subjects(), entries, "all of them are kept");

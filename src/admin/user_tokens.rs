@@ -4,6 +4,7 @@
 //! by accident. What is forgotten is obtained anew when its person calls again, if the authority still agrees.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::header::CONTENT_TYPE;
 use http::{Request, Response, StatusCode};
@@ -13,6 +14,7 @@ use serde_json::{Map, Value, json};
 
 use super::json_response;
 use crate::body::Body;
+use crate::listener::Peer;
 use crate::telemetry::Metrics;
 use crate::token::cache::{UserCache, UserTokens};
 
@@ -22,35 +24,51 @@ pub struct UserTokensAdmin {
     cache: Arc<UserCache>,
     /// By the name of the route.
     routes: Arc<[(Arc<str>, Arc<UserTokens>)]>,
+    /// The names of all issuers.
+    issuers: Arc<[Arc<str>]>,
 }
 
 impl UserTokensAdmin {
-    /// Answers about `cache` and the routes that use it.
+    /// Answers about `cache`, the routes that use it and the issuers whose tokens it was filled with.
     #[must_use]
-    pub fn new(cache: Arc<UserCache>, routes: Arc<[(Arc<str>, Arc<UserTokens>)]>) -> Self {
-        Self { cache, routes }
+    pub fn new(
+        cache: Arc<UserCache>,
+        routes: Arc<[(Arc<str>, Arc<UserTokens>)]>,
+        issuers: Arc<[Arc<str>]>,
+    ) -> Self {
+        Self { cache, routes, issuers }
     }
 
-    /// `{"issuer": NAME, "subject": ID}`: forgets all tokens and sessions of a subject.
-    pub(super) async fn purge(&self, request: Request<Incoming>) -> Response<Body> {
-        let fields = match fields(request, ["issuer", "subject"]).await {
-            Ok(fields) => fields,
-            Err(answer) => return answer,
-        };
-        let [issuer, subject] = &fields;
+    /// Forgets what the request names, for whoever is on this machine.
+    pub(super) async fn change(&self, request: Request<Incoming>, peer: &Peer) -> Response<Body> {
+        // Scrapers may come from elsewhere; those who change something may not.
+        if peer.address().is_some_and(|address| !address.ip().to_canonical().is_loopback()) {
+            return refuse(StatusCode::FORBIDDEN, "only from this machine");
+        }
+        let is_purge = request.uri().path() == "/user-tokens/purge";
+        let names = if is_purge { ["issuer", "subject"] } else { ["route", "session"] };
+        let read = tokio::time::timeout(PATIENCE, fields(request, names)).await;
+        match read {
+            Ok(Ok([issuer, subject])) if is_purge => self.purge(&issuer, &subject),
+            Ok(Ok([route, session])) => self.stop_session(&route, &session),
+            Ok(Err(answer)) => answer,
+            Err(_) => refuse(StatusCode::REQUEST_TIMEOUT, "the body did not arrive"),
+        }
+    }
+
+    /// `{"issuer": NAME, "subject": ID}`: all tokens and sessions of a subject.
+    fn purge(&self, issuer: &str, subject: &str) -> Response<Body> {
+        if !self.issuers.iter().any(|known| **known == *issuer) {
+            return refuse(StatusCode::NOT_FOUND, "no issuer of this name");
+        }
         let (tokens, sessions) = self.cache.purge(issuer, subject);
         tracing::info!(issuer, tokens, sessions, "tokens of a subject purged");
         json_response(StatusCode::OK, &json!({ "tokens": tokens, "sessions": sessions }))
     }
 
-    /// `{"route": NAME, "session": NAME}`: ends a session.
-    pub(super) async fn stop_session(&self, request: Request<Incoming>) -> Response<Body> {
-        let fields = match fields(request, ["route", "session"]).await {
-            Ok(fields) => fields,
-            Err(answer) => return answer,
-        };
-        let [route, session] = &fields;
-        let Some((_, tokens)) = self.routes.iter().find(|(name, _)| **name == **route) else {
+    /// `{"route": NAME, "session": NAME}`: one session.
+    fn stop_session(&self, route: &str, session: &str) -> Response<Body> {
+        let Some((_, tokens)) = self.routes.iter().find(|(name, _)| **name == *route) else {
             return refuse(
                 StatusCode::NOT_FOUND,
                 "no route of this name acts on behalf of callers",
@@ -106,3 +124,4 @@ fn refuse(status: StatusCode, what: &str) -> Response<Body> {
 }
 
 const MAX_BODY: usize = 16 * 1024;
+const PATIENCE: Duration = Duration::from_secs(5);

@@ -20,7 +20,7 @@ use crate::proxy::{
 use crate::route::RouteTable;
 use crate::telemetry::Metrics;
 use crate::token::TokenSpec;
-use crate::token::cache::{ApplicationCache, Slot, TokenMetrics, UserCache, UserTokens};
+use crate::token::cache::{ApplicationCache, Slot, TokenMetrics, UserCache, UserRoute, UserTokens};
 
 /// Everything the workers share, and how to make what they do not.
 #[derive(Debug)]
@@ -101,7 +101,7 @@ impl Blueprint {
 }
 
 impl Tokens<'_> {
-    fn plan(&self, source: &TokenSource) -> TokenPlan {
+    fn plan(&self, route: &str, source: &TokenSource) -> TokenPlan {
         match source {
             TokenSource::Strip => TokenPlan::Strip,
             TokenSource::Passthrough => TokenPlan::Passthrough,
@@ -109,8 +109,11 @@ impl Tokens<'_> {
             TokenSource::User { spec, app_only, anonymous } => {
                 let actor = spec.actor.as_ref().map(|actor| self.slot(actor));
                 let metrics = |kind| token_metrics(&spec.client.name, kind, self.metrics);
+                let (name, session_metrics) = (route, metrics("session"));
+                let metrics = metrics("user");
+                let route = UserRoute { name, spec, actor, metrics, session_metrics };
                 TokenPlan::User {
-                    tokens: self.user.tokens(spec, actor, metrics("user"), metrics("session")),
+                    tokens: self.user.tokens(route),
                     app_only: self.instead(app_only),
                     anonymous: self.instead(anonymous),
                 }
@@ -137,7 +140,7 @@ impl ListenerBlueprint {
                     InboundPolicy::Authenticated(issuers.authentication(authentication, &spec.name))
                 }
             };
-            let token = tokens.plan(&spec.token);
+            let token = tokens.plan(&spec.name, &spec.token);
             let metrics = route_metrics(&spec.name, spec.upstream.to_string(), tokens.metrics);
             RouteBlueprint { spec, inbound, token, metrics }
         });

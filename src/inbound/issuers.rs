@@ -96,6 +96,13 @@ impl Issuers {
         })
     }
 
+    /// The names of all issuers that some route accepts.
+    pub fn names(&self) -> impl Iterator<Item = Arc<str>> {
+        self.known.iter().map(|issuer| match issuer {
+            Issuer::Signed(spec, _) | Issuer::Asked(spec, _) => Arc::clone(&spec.name),
+        })
+    }
+
     /// Every issuer that is asked.
     pub fn introspectors(&self) -> impl Iterator<Item = &Arc<Introspector>> {
         self.known.iter().filter_map(|issuer| match issuer {

@@ -12,7 +12,7 @@ use super::ProxyError;
 use super::error::Interaction;
 use super::source::Source;
 use crate::inbound::Caller;
-use crate::token::{AcquireError, AcquireFailure, ClaimsRequest};
+use crate::token::{AcquireFailure, ClaimsRequest, Fault};
 
 /// Whether the caller says that it can meet a claims challenge.
 pub(super) fn is_capable(caller: &Caller) -> bool {
@@ -20,29 +20,42 @@ pub(super) fn is_capable(caller: &Caller) -> bool {
 }
 
 /// What a failed acquisition is to this caller: with a challenge where the person can do something about it.
-pub(super) fn of(failure: AcquireFailure, caller: &Caller, source: &Source) -> ProxyError {
-    let challenge = match &*failure.error {
-        AcquireError::NeedsUser(refusal) => {
-            let claims = refusal.claims.as_ref().filter(|_| is_capable(caller));
-            claims.map_or_else(|| PLAIN.to_owned(), |claims| with_claims(claims, source))
-        }
-        AcquireError::SessionUnknown => "Bearer".to_owned(),
-        _ => return ProxyError::Acquire(failure),
+/// Every 401 has one (RFC 9110 section 15.5.2).
+pub(super) fn of(failure: AcquireFailure, caller: &Caller, source: Option<&Source>) -> ProxyError {
+    if failure.error.fault() != Fault::Caller {
+        return ProxyError::Acquire(failure);
+    }
+    let is_own = source.is_none_or(Source::is_on_behalf);
+    let challenge = match failure.error.needs_user().filter(|_| is_own) {
+        Some(refusal) => match refusal.claims.as_ref().filter(|_| is_capable(caller)) {
+            Some(claims) => with_claims(claims, source),
+            None => PLAIN.to_owned(),
+        },
+        // The caller's own token is good; it is another's that is not enough.
+        None => "Bearer".to_owned(),
     };
     let challenge = HeaderValue::try_from(challenge);
     let challenge = challenge.unwrap_or_else(|_| HeaderValue::from_static("Bearer"));
     ProxyError::Interaction(Interaction { failure, challenge })
 }
 
-fn with_claims(claims: &ClaimsRequest, source: &Source) -> String {
-    let where_to = source.authorization_uri();
+fn with_claims(claims: &str, source: Option<&Source>) -> String {
+    let where_to = source.and_then(Source::authorization_uri);
     let where_to = where_to.map(|uri| format!("authorization_uri=\"{uri}\", "));
-    let (where_to, claims) = (where_to.unwrap_or_default(), claims.to_challenge());
+    let where_to = where_to.unwrap_or_default();
     format!("Bearer {where_to}error=\"{INSUFFICIENT_CLAIMS}\", claims=\"{claims}\"")
 }
 
-/// What an upstream's challenge wants of the next token.
-pub(super) fn claims_wanted(headers: &HeaderMap) -> Option<ClaimsRequest> {
+/// What an upstream's challenge wants of the next token. Only heeded for a client that declares that it meets
+/// challenges, and only as far as access tokens go: upstreams have no other say in what we ask for.
+pub(super) fn claims_wanted(headers: &HeaderMap, source: &Source) -> Option<ClaimsRequest> {
+    if !source.is_capable_of(CLAIMS_CHALLENGES) {
+        return None;
+    }
+    claims_among(headers)?.of_access_tokens()
+}
+
+fn claims_among(headers: &HeaderMap) -> Option<ClaimsRequest> {
     headers.get_all(WWW_AUTHENTICATE).iter().find_map(claims_of)
 }
 
@@ -67,7 +80,8 @@ pub(super) fn remove_claims(headers: &mut HeaderMap) {
 
 /// Whether a field is, or may be, a claims challenge, readable or not.
 fn wants_claims(field: &HeaderValue) -> bool {
-    String::from_utf8_lossy(field.as_bytes()).to_ascii_lowercase().contains("claims")
+    let text = String::from_utf8_lossy(field.as_bytes()).to_ascii_lowercase();
+    text.contains("bearer") && (text.contains(INSUFFICIENT_CLAIMS) || text.contains("claims="))
 }
 
 fn claims_of(field: &HeaderValue) -> Option<ClaimsRequest> {
@@ -105,7 +119,7 @@ mod tests {
         let text = claims.to_challenge();
         let wanted = |field: &str| {
             let headers = HeaderMap::from_iter([(WWW_AUTHENTICATE, field.parse().unwrap())]);
-            claims_wanted(&headers)
+            claims_among(&headers)
         };
         for field in [
             format!("Bearer error=\"insufficient_claims\", claims=\"{text}\""),

@@ -16,6 +16,7 @@ use super::{Plan, ProxyError};
 use crate::body::{Body, BodyEnd};
 use crate::inbound::{Caller, CallerKind, Verdict};
 use crate::listener::{InFlight, Peer};
+use crate::token::Fault;
 
 /// Counters of one listener.
 #[derive(Debug)]
@@ -160,6 +161,12 @@ impl Observation {
         let upstream = self.route.as_ref().map(|route| route.upstream.as_str());
         let request_id = self.correlation.request_id();
         match error {
+            // Not for want of anything of ours.
+            ProxyError::Acquire(failure)
+                if matches!(failure.error.fault(), Fault::Forbidden | Fault::Request) =>
+            {
+                tracing::debug!(route, reason, request_id, %error, "request refused");
+            }
             ProxyError::Acquire(_) | ProxyError::Forward(_) | ProxyError::Inject(_) => {
                 tracing::warn!(route, upstream, reason, request_id, %error, "request failed");
             }

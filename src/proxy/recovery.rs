@@ -22,7 +22,7 @@ use crate::inbound::Caller;
 use crate::inject::Injection;
 use crate::listener::Peer;
 use crate::token::cache::Replacement;
-use crate::token::{AccessToken, AcquireError, ClaimsRequest};
+use crate::token::{AccessToken, ClaimsRequest};
 
 /// What a route does when its upstream does not want the token.
 #[derive(Clone, Debug)]
@@ -70,8 +70,11 @@ impl Call<'_> {
         };
         let (body, spare) = self.keep(&parts, body);
         let response = self.once(parts, body, injection).await?;
-        if response.status() != StatusCode::UNAUTHORIZED || !self.plan.recovery.on_unauthorized {
+        if response.status() != StatusCode::UNAUTHORIZED {
             return Ok(response);
+        }
+        if !self.plan.recovery.on_unauthorized {
+            return Ok(self.relay(response));
         }
         self.refused(response, token, spare).await
     }
@@ -97,12 +100,11 @@ impl Call<'_> {
         rejected: &Arc<AccessToken>,
         spare: Option<Spare>,
     ) -> Result<Response<Body>, ProxyError> {
-        let claims = challenge::claims_wanted(response.headers());
+        let claims = challenge::claims_wanted(response.headers(), self.source);
         let again = spare.and_then(Spare::again);
-        let token = match self.renewed(rejected, claims, again.is_some()).await {
-            Ok(token) => token,
-            Err(failure) => return Err(failure),
-        };
+        let token = self.renewed(rejected, claims, again.is_some()).await?;
+        // The very same token would be refused once more.
+        let token = token.filter(|token| token.bare() != rejected.bare());
         let (Some(token), Some((parts, body))) = (token, again) else {
             self.count("relayed");
             return Ok(self.relay(response));
@@ -126,9 +128,9 @@ impl Call<'_> {
             Replacement::Now(token) => Ok(Some(token)),
             Replacement::Coming(flight) if waits => match flight.landed().await {
                 Ok(token) => Ok(Some(token)),
-                Err(failure) if matches!(*failure.error, AcquireError::NeedsUser(_)) => {
+                Err(failure) if failure.error.needs_user().is_some() => {
                     self.count("needs_user");
-                    Err(challenge::of(failure, self.caller, self.source))
+                    Err(challenge::of(failure, self.caller, Some(self.source)))
                 }
                 Err(_) => Ok(None),
             },

@@ -9,8 +9,9 @@ use std::time::Duration;
 
 use http::HeaderMap;
 
-use super::ProxyError;
 use super::plan::{Instead, TokenPlan};
+use super::{ProxyError, challenge};
+use crate::inbound::claims::BadClaim;
 use crate::inbound::{Caller, CallerKind, Fault, InboundPolicy, Subject, Unmet};
 use crate::inject::Injection;
 use crate::token::cache::{Replacement, Slot, UserTokens};
@@ -21,8 +22,15 @@ use crate::token::{AccessToken, AcquireError, AcquireFailure, ClaimsRequest, Ses
 pub(super) enum Source {
     /// The caller's own credential stays.
     KeepCallers,
-    /// The place of an application's or a session's token.
-    Slot(Arc<Slot>),
+    /// A token in Vicar's own name.
+    Application(Arc<Slot>),
+    /// The token of a session, which the person behind it, or somebody else, goes on with.
+    Session {
+        /// Its place.
+        slot: Arc<Slot>,
+        /// Whether this call is the person's own.
+        is_own: bool,
+    },
     /// No credential goes on.
     Strip,
     /// The user cache, on behalf of this caller.
@@ -53,7 +61,7 @@ impl Source {
             | (TokenPlan::Application(_), Caller::Unchecked { keeps_credential: true }) => {
                 Ok(Self::KeepCallers)
             }
-            (TokenPlan::Application(slot), _) => Ok(Self::Slot(Arc::clone(slot))),
+            (TokenPlan::Application(slot), _) => Ok(Self::Application(Arc::clone(slot))),
             (TokenPlan::User { tokens, app_only, .. }, Caller::Verified(subject)) => {
                 for_verified(tokens, app_only, subject, headers)
             }
@@ -66,7 +74,7 @@ impl Source {
             }
         };
         chosen.map_err(|unsourced| match unsourced {
-            Unsourced::Acquire(failure) => ProxyError::Acquire(failure),
+            Unsourced::Acquire(failure) => challenge::of(failure, caller, None),
             Unsourced::Inbound(fault) => ProxyError::Inbound(inbound.refuse(fault)),
         })
     }
@@ -78,7 +86,9 @@ impl Source {
     pub(super) async fn acquire(&self) -> Result<Injection, AcquireFailure> {
         match self {
             Self::KeepCallers => Ok(Injection::KeepCallers),
-            Self::Slot(slot) => slot.token().await.map(Injection::Token),
+            Self::Application(slot) | Self::Session { slot, .. } => {
+                slot.token().await.map(Injection::Token)
+            }
             Self::Strip => Ok(Injection::Strip),
             Self::User(tokens, subject) => tokens.token(subject).await.map(Injection::Token),
         }
@@ -92,7 +102,9 @@ impl Source {
         window: Duration,
     ) -> Replacement {
         match self {
-            Self::Slot(slot) => slot.replace(rejected, claims, window),
+            Self::Application(slot) | Self::Session { slot, .. } => {
+                slot.replace(rejected, claims, window)
+            }
             Self::User(tokens, subject) => tokens.replace(subject, rejected, claims, window),
             Self::KeepCallers | Self::Strip => Replacement::TooSoon,
         }
@@ -100,13 +112,25 @@ impl Source {
 
     /// Whether the token is on behalf of the very caller of this request.
     pub(super) fn is_on_behalf(&self) -> bool {
-        matches!(self, Self::User(..))
+        matches!(self, Self::User(..) | Self::Session { is_own: true, .. })
+    }
+
+    /// Whether our client tells the authority that it reacts to claims challenges.
+    pub(super) fn is_capable_of(&self, capability: &str) -> bool {
+        let capabilities = match self {
+            Self::Application(slot) | Self::Session { slot, .. } => &slot.client().capabilities,
+            Self::User(tokens, _) => &tokens.spec().client.capabilities,
+            Self::KeepCallers | Self::Strip => return false,
+        };
+        capabilities.iter().any(|known| known == capability)
     }
 
     /// Where the person behind the call can do what the authority wants, where that is known.
     pub(super) fn authorization_uri(&self) -> Option<String> {
         match self {
-            Self::Slot(slot) => slot.client().authority.authorization_uri(None),
+            Self::Application(slot) | Self::Session { slot, .. } => {
+                slot.client().authority.authorization_uri(None)
+            }
             Self::User(tokens, subject) => {
                 let spec = tokens.spec();
                 spec.client.authority.authorization_uri(spec.tenant_of(subject))
@@ -123,6 +147,9 @@ fn for_verified(
     headers: &HeaderMap,
 ) -> Result<Source, Unsourced> {
     match subject.verified().kind {
+        CallerKind::User if tokens.is_over(subject) => {
+            Err(Unsourced::Inbound(BadClaim::Expired.into()))
+        }
         CallerKind::User => {
             let checked = tokens.spec().check_may_act(subject);
             checked.map_err(|unmet| Unsourced::Inbound(unmet.into()))?;
@@ -144,7 +171,7 @@ fn instead(
 ) -> Result<Source, Unsourced> {
     match instead {
         Instead::Refuse => Err(Unsourced::Inbound(fault)),
-        Instead::Application(slot) => Ok(Source::Slot(Arc::clone(slot))),
+        Instead::Application(slot) => Ok(Source::Application(Arc::clone(slot))),
         Instead::Session => match session_name(tokens, headers)? {
             Some(name) => session(tokens, name, None),
             None => Err(Unsourced::Inbound(fault)),
@@ -157,7 +184,9 @@ fn session(
     name: &[u8],
     subject: Option<&Subject>,
 ) -> Result<Source, Unsourced> {
-    tokens.session(name, subject).map(Source::Slot).map_err(Unsourced::Acquire)
+    let is_own = subject.is_some();
+    let slot = tokens.session(name, subject).map_err(Unsourced::Acquire)?;
+    Ok(Source::Session { slot, is_own })
 }
 
 /// How the call names its session, if it does.

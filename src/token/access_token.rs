@@ -50,10 +50,11 @@ impl AccessToken {
         &self.bearer
     }
 
-    /// The token's own bytes, without a scheme.
+    /// The token itself, without a scheme.
     #[must_use]
-    pub fn bare(&self) -> &[u8] {
-        &self.bearer.as_bytes()[BEARER.len()..]
+    pub fn bare(&self) -> &str {
+        // It was made of text.
+        self.bearer.to_str().ok().and_then(|text| text.strip_prefix(BEARER)).unwrap_or_default()
     }
 
     /// Whether it may be sent without hurry: not yet within the safety margin of its expiry.
@@ -175,7 +176,7 @@ mod tests {
     fn debug_output_has_no_token() {
         let lifetime = Lifetime::new(Duration::from_secs(60), None);
         let token = AccessToken::new("T0P-S3CRET", lifetime, Clock::system().now()).unwrap();
-        assert_eq!(token.bare(), b"T0P-S3CRET");
+        assert_eq!(token.bare(), "T0P-S3CRET");
         assert!(!format!("{token:?} {:?}", token.bearer()).contains("S3CRET"));
     }
 }

@@ -19,7 +19,7 @@ pub use flight::Flight;
 pub use metrics::TokenMetrics;
 pub use slot::Slot;
 pub use store::Store;
-pub use user::{Bounds, UserCache, UserTokens};
+pub use user::{Bounds, UserCache, UserRoute, UserTokens};
 
 use std::sync::Arc;
 

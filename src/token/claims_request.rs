@@ -23,7 +23,7 @@ impl ClaimsRequest {
         }
     }
 
-    /// Reads a JSON object of at most 8 KiB; nothing when it is none.
+    /// Reads a JSON object of at most 4 KiB; nothing when it is none.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let members: Map<String, Value> =
@@ -45,11 +45,19 @@ impl ClaimsRequest {
         }
     }
 
-    /// The same with all that `other` demands; where both name a value, `other` decides.
+    /// The same with all that `other` demands; where both name a value, this one's stays.
     #[must_use]
-    pub fn merged_with(mut self, other: &Self) -> Self {
-        merge(&mut self.0, &other.0);
-        self
+    pub fn merged_with(self, other: &Self) -> Self {
+        let mut merged = other.0.clone();
+        merge(&mut merged, &self.0);
+        Self(merged)
+    }
+
+    /// Only what it demands of access tokens: no upstream has a say in anything else.
+    #[must_use]
+    pub fn of_access_tokens(mut self) -> Option<Self> {
+        let (name, demands) = self.0.remove_entry("access_token")?;
+        Some(Self(Map::from_iter([(name, demands)])))
     }
 
     /// The parameter's value, when there is one to send.
@@ -75,7 +83,7 @@ fn merge(into: &mut Map<String, Value>, from: &Map<String, Value>) {
 }
 
 /// Entra's are below one.
-const MAX_BYTES: usize = 8 * 1024;
+const MAX_BYTES: usize = 4 * 1024;
 
 #[cfg(test)]
 mod tests {
@@ -94,6 +102,18 @@ mod tests {
             } })
         );
         assert_eq!(ClaimsRequest::of_capabilities(&[]).to_parameter(), None);
+    }
+
+    #[test]
+    fn an_upstream_cannot_take_capabilities_away_or_ask_for_more_than_access_tokens() {
+        let capable = ClaimsRequest::of_capabilities(&["cp1".to_owned()]);
+        let challenge = r#"{"access_token":{"xms_cc":{"values":[]}},"id_token":{"email":null}}"#;
+        let challenge = ClaimsRequest::parse(challenge).unwrap().of_access_tokens().unwrap();
+        assert_eq!(capable.clone().merged_with(&challenge), capable);
+        assert_eq!(
+            ClaimsRequest::parse(r#"{"userinfo":{"a":null}}"#).unwrap().of_access_tokens(),
+            None
+        );
     }
 
     #[test]

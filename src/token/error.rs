@@ -21,6 +21,9 @@ pub enum AcquireError {
     /// The authority gave no usable answer.
     #[error(transparent)]
     Authority(#[from] AuthorityError),
+    /// As it was for others, or a moment ago: the authority was not asked for this one alone.
+    #[error("{0}")]
+    Shared(AcquireFailure),
     /// More requests to the authority wait than it could ever answer in time.
     #[error("too many token requests wait for the authority")]
     Busy,
@@ -98,6 +101,7 @@ impl AcquireError {
     pub fn fault(&self) -> Fault {
         match self {
             Self::Actor(error) => error.fault(),
+            Self::Shared(failure) => failure.error.fault(),
             Self::Refused(_) | Self::WrongTokenType | Self::WrongIssuedType => Fault::Ours,
             Self::Aborted | Self::Authority(_) | Self::Throttled { .. } => Fault::Authority,
             Self::NeedsUser(_) | Self::SessionUnknown => Fault::Caller,
@@ -113,6 +117,7 @@ impl AcquireError {
         match self {
             Self::Aborted => "token_fetch_aborted",
             Self::Actor(error) => error.reason(),
+            Self::Shared(failure) => failure.error.reason(),
             Self::Authority(error) => error.reason(),
             Self::Busy => "token_requests_busy",
             Self::NeedsUser(refusal) => refusal.step(),
@@ -139,11 +144,37 @@ impl AcquireError {
     pub fn told_to_wait(&self) -> Option<Duration> {
         match self {
             Self::Actor(error) => error.told_to_wait(),
+            Self::Shared(failure) => Some(failure.retry_in),
             Self::Authority(AuthorityError::Throttled { retry_after, .. })
             | Self::Throttled { retry_after, .. } => Some(*retry_after),
             Self::Refused(refusal) | Self::NeedsUser(refusal) => refusal.retry_after,
             _ => None,
         }
+    }
+
+    /// What the authority wants of the person, when that is why.
+    #[must_use]
+    pub fn needs_user(&self) -> Option<&Refusal> {
+        match self {
+            Self::NeedsUser(refusal) => Some(refusal),
+            Self::Shared(failure) => failure.error.needs_user(),
+            _ => None,
+        }
+    }
+
+    /// Whether the request as such was refused.
+    #[must_use]
+    pub(super) fn is_invalid_request(&self) -> bool {
+        matches!(self, Self::Refused(refusal) if refusal.code == OAuthErrorCode::InvalidRequest)
+    }
+
+    /// Whether the authority failed to answer, which others may well find too.
+    #[must_use]
+    pub(super) fn is_silence(&self) -> bool {
+        matches!(
+            self,
+            Self::Authority(AuthorityError::Unreachable(_) | AuthorityError::Unusable { .. })
+        )
     }
 
     /// Whether every token of the client would meet the same failure now.
@@ -158,21 +189,19 @@ impl AcquireError {
             Self::Authority(
                 AuthorityError::Assertion(_)
                 | AuthorityError::Credential(_)
-                | AuthorityError::Metadata { .. },
+                | AuthorityError::Metadata { .. }
+                | AuthorityError::Throttled { .. },
             ) => true,
             _ => false,
         }
     }
 
     /// The same failure of a grant on behalf of a caller, where some refusals are about the person.
-    /// `blames_token` says whether `invalid_request` can only mean the subject token.
+    /// `blames_token` says that the refusal can only mean the subject token.
     #[must_use]
     pub(super) fn on_behalf(self, blames_token: bool) -> Self {
         match self {
-            Self::Refused(refusal)
-                if refusal.is_about_the_person()
-                    || (blames_token && refusal.code == OAuthErrorCode::InvalidRequest) =>
-            {
+            Self::Refused(refusal) if refusal.is_about_the_person() || blames_token => {
                 Self::NeedsUser(refusal)
             }
             other => other,

@@ -6,8 +6,6 @@
 use std::fmt;
 use std::time::Duration;
 
-use super::claims_request::ClaimsRequest;
-
 /// What the authority refused with.
 #[derive(Debug)]
 pub struct Refusal {
@@ -17,8 +15,8 @@ pub struct Refusal {
     pub code: OAuthErrorCode,
     /// `suberror`, which Entra sends.
     pub suberror: Option<Suberror>,
-    /// What the person's next token must have.
-    pub claims: Option<ClaimsRequest>,
+    /// What the person's next token must have, as challenges write it.
+    pub claims: Option<String>,
     /// When to ask again, where it says so.
     pub retry_after: Option<Duration>,
     /// Error numbers, correlation and trace ids, for the authority's support.
@@ -40,6 +38,14 @@ impl Refusal {
             }
             _ => false,
         }
+    }
+
+    /// Whether a refresh token is worth nothing any more, rather than not enough for now.
+    #[must_use]
+    pub(super) fn ends_refresh_tokens(&self) -> bool {
+        self.code == OAuthErrorCode::InvalidGrant
+            && self.claims.is_none()
+            && self.suberror.is_none()
     }
 
     /// What the person must do, as a stable name.

@@ -23,6 +23,9 @@ pub(super) struct TokenRequest<'a> {
     pub(super) form: Form,
     /// What the token must have besides.
     pub(super) claims: Option<&'a ClaimsRequest>,
+    /// Whether the same form may be sent twice. A refresh token that rotates may not: the second use looks
+    /// like theft.
+    pub(super) repeatable: bool,
 }
 
 /// What the authority gave.
@@ -50,7 +53,7 @@ impl TokenRequest<'_> {
             let first = self.send_once(clock).await;
             let Err(error) = first.as_ref() else { return first };
             let pause = RETRY_PAUSE.mul_f64(0.5 + fastrand::f64());
-            if !error.is_retryable() || Instant::now() + pause * 2 > deadline {
+            if !self.repeatable || !error.is_retryable() || Instant::now() + pause * 2 > deadline {
                 return first;
             }
             tracing::debug!(client = %self.client.name, %error, "token request failed; once more");

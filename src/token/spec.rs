@@ -41,7 +41,8 @@ impl TokenSpec {
         clock: &Clock,
     ) -> Result<AccessToken, AcquireError> {
         let form = self.flow.form();
-        let request = TokenRequest { client: &self.client, tenant: None, form, claims };
+        let request =
+            TokenRequest { client: &self.client, tenant: None, form, claims, repeatable: true };
         let answered = request.send(clock).await?;
         if !answered.response.is_bearer() {
             return Err(AcquireError::WrongTokenType);

@@ -4,7 +4,7 @@
 //! token that an earlier exchange gave. The user cache calls both.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
 use http::HeaderName;
@@ -34,8 +34,25 @@ pub struct UserSpec {
     pub may_act: MayAct,
     /// Whether calls may go on when their person's token has expired.
     pub session: Option<SessionPolicy>,
-    /// Whether the authority has given a token before: then what we ask for cannot be wrong as such.
-    pub has_worked: AtomicBool,
+    /// How many more refusals of a request are taken for the person's.
+    pub credit: Credit,
+}
+
+/// RFC 8693 servers say `invalid_request` both of a subject token that they do not want any more and of a request
+/// that is wrong for everybody (section 2.2.2). After a success it can only be the token; after several refusals
+/// in a row without one it is more likely the request.
+#[derive(Debug, Default)]
+pub struct Credit(AtomicU8);
+
+impl Credit {
+    fn renew(&self) {
+        self.0.store(REFUSALS_IN_A_ROW, Ordering::Relaxed);
+    }
+
+    fn take(&self) -> bool {
+        let one_less = |credit: u8| credit.checked_sub(1);
+        self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_less).is_ok()
+    }
 }
 
 /// At which tenant of Entra a token is asked for.
@@ -93,7 +110,11 @@ impl UserSpec {
         key.field("kind", b"on behalf");
         self.client.add_to_key(&mut key);
         self.flow.add_to_key(&mut key);
-        key.field("tenant", format!("{:?}", self.tenant).as_bytes());
+        let tenant: &[u8] = match self.tenant {
+            TenantChoice::Configured => b"configured",
+            TenantChoice::Caller => b"caller",
+        };
+        key.field("tenant", tenant);
         if let Some(actor) = &self.actor {
             key.field("actor", actor.key().as_bytes());
         }
@@ -116,13 +137,13 @@ impl UserSpec {
             (MayAct::Ignore, _) | (MayAct::Honour, None) => Ok(()),
             (MayAct::Require, None) => Err(Unmet::MayAct),
             (MayAct::Honour | MayAct::Require, Some(actor)) => {
-                let names_us = ["client_id", "sub"]
-                    .iter()
-                    .any(|name| actor[name].as_str() == Some(&self.client.client_id));
+                let ours = Some(self.client.client_id.as_str());
+                let mut identifiers =
+                    ["client_id", "sub"].iter().filter_map(|name| actor.get(name)).peekable();
+                let is_named = identifiers.peek().is_some();
+                let names_us = is_named && identifiers.all(|id| id.as_str() == ours);
                 // Somebody of our name elsewhere is somebody else.
-                let here = actor["iss"].as_str().is_none_or(|iss| {
-                    claims.get("iss").and_then(serde_json::Value::as_str) == Some(iss)
-                });
+                let here = actor.get("iss").is_none_or(|iss| claims.get("iss") == Some(iss));
                 if names_us && here { Ok(()) } else { Err(Unmet::MayAct) }
             }
         }
@@ -141,7 +162,10 @@ impl UserSpec {
     ) -> Result<Obtained, AcquireError> {
         let form = self.flow.form(subject, actor);
         let tenant = self.tenant_of(subject);
-        let answered = self.ask(form, tenant, claims, clock).await?;
+        let answered = self.ask(form, tenant, claims, true, clock).await.map_err(|error| {
+            let ambiguous = self.flow.blames_tokens_as_requests() && error.is_invalid_request();
+            error.on_behalf(ambiguous && self.credit.take())
+        })?;
         let response = &answered.response;
         if !response.is_bearer() && !self.flow.asks_for_no_access_token() {
             return Err(AcquireError::WrongTokenType);
@@ -149,7 +173,10 @@ impl UserSpec {
         if !self.flow.accepts(response.issued_token_type.as_deref()) {
             return Err(AcquireError::WrongIssuedType);
         }
-        self.has_worked.store(true, Ordering::Relaxed);
+        if self.flow.needs_refresh_token() && response.refresh_token.is_none() {
+            return Err(AcquireError::WrongIssuedType);
+        }
+        self.credit.renew();
         Ok(Obtained { token: answered.token, refresh_token: answered.response.refresh_token })
     }
 
@@ -165,7 +192,8 @@ impl UserSpec {
         clock: &Clock,
     ) -> Result<Obtained, AcquireError> {
         let form = self.flow.refresh_form(refresh_token);
-        let answered = self.ask(form, tenant, claims, clock).await?;
+        let answered = self.ask(form, tenant, claims, false, clock).await;
+        let answered = answered.map_err(|error| error.on_behalf(false))?;
         if !answered.response.is_bearer() {
             return Err(AcquireError::WrongTokenType);
         }
@@ -187,16 +215,15 @@ impl UserSpec {
         form: Form,
         tenant: Option<&str>,
         claims: Option<&ClaimsRequest>,
+        repeatable: bool,
         clock: &Clock,
     ) -> Result<Answered, AcquireError> {
-        let request = TokenRequest { client: &self.client, tenant, form, claims };
-        let answered = request.send(clock).await;
-        answered.map_err(|error| {
-            let has_worked = self.has_worked.load(Ordering::Relaxed);
-            error.on_behalf(has_worked && self.flow.blames_tokens_as_requests())
-        })
+        let request = TokenRequest { client: &self.client, tenant, form, claims, repeatable };
+        request.send(clock).await
     }
 }
+
+const REFUSALS_IN_A_ROW: u8 = 5;
 
 /// What tells one caller's token on a route from all others: who vouches, where it is asked for, and the
 /// exact token that is exchanged.

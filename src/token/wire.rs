@@ -167,19 +167,27 @@ impl TokenResponse {
             (None, None) => DEFAULT_LIFETIME,
         };
         let lifetime = Lifetime::new(total, self.refresh_in.map(Duration::from_secs));
-        AccessToken::new(&self.access_token, lifetime, asked)
-            .ok_or(unusable("an impossible `access_token`"))
+        let token = AccessToken::new(&self.access_token, lifetime, asked)
+            .ok_or(unusable("an impossible `access_token`"))?;
+        // It may have taken longer to come than it lives.
+        if token.is_cacheable() && token.is_expired(clock.now()) {
+            return Err(unusable("a token that has already expired"));
+        }
+        Ok(token)
     }
 }
 
 impl ErrorBody {
     fn refusal(&self, status: u16, retry_after: Option<Duration>) -> Refusal {
-        let text = |value: &Value| value.as_str().map(str::to_owned);
         Refusal {
             status,
             code: OAuthErrorCode::from(self.error.as_str().unwrap_or_default()),
             suberror: self.suberror.as_str().and_then(Suberror::named),
-            claims: text(&self.claims).and_then(|claims| ClaimsRequest::parse(&claims)),
+            claims: self
+                .claims
+                .as_str()
+                .and_then(ClaimsRequest::parse)
+                .map(|claims| claims.to_challenge()),
             retry_after,
             details: self.details(),
         }

@@ -248,10 +248,7 @@ impl Lowering<'_> {
         let header = HeaderName::try_from(name).map_err(|_| "not a header name");
         let header = self.accept(path, header, "for example X-User-Id")?;
         let canonical = OwnedNames::canonical(header.as_str());
-        let plain = HeaderName::try_from(canonical.as_str()).ok();
-        let taken = plain.as_ref().is_none_or(Injector::may_not_write)
-            || RESERVED.contains(&canonical.as_str());
-        if taken || canonical.starts_with("x-forwarded-") {
+        if has_a_meaning(&canonical) {
             self.problem(path, format!("`{header}` has a meaning of its own"), "choose an X- name");
             return None;
         }
@@ -260,6 +257,14 @@ impl Lowering<'_> {
         }
         Some(header)
     }
+}
+
+/// Whether this name, in its canonical spelling, means something to servers or to us.
+pub(super) fn has_a_meaning(canonical: &str) -> bool {
+    let plain = HeaderName::try_from(canonical).ok();
+    plain.as_ref().is_none_or(Injector::may_not_write)
+        || RESERVED.contains(&canonical)
+        || canonical.starts_with("x-forwarded-")
 }
 
 /// The headers that tell an identity on this route.

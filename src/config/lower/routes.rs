@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::{HeaderName, HeaderValue, Method};
 use url::Url;
@@ -257,6 +258,10 @@ impl Lowering<'_> {
         for (at, status) in retry_on.iter().enumerate().filter(|(_, status)| **status != 401) {
             let what = format!("{status} says nothing of the token");
             self.problem(&format!("{path}.retry_on[{at}]"), what, "401, or an empty list");
+        }
+        if yaml.window.0 < Duration::from_secs(1) {
+            let what = "an upstream could make Vicar ask for tokens without end";
+            self.problem(&format!("{path}.retry.window"), what, "1s and more");
         }
         Recovery {
             on_unauthorized: !retry_on.is_empty(),

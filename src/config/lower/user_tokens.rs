@@ -1,13 +1,12 @@
 //! Tokens on behalf of callers: what they are asked for, and whose calls they are for.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 
 use http::HeaderName;
-use http::header::AUTHORIZATION;
 use url::Url;
 
 use super::Lowering;
+use super::authenticate::has_a_meaning;
 use super::routes::Near;
 use crate::authority::ClientSpec;
 use crate::config::schema::{
@@ -15,10 +14,10 @@ use crate::config::schema::{
     OnBehalfOfYaml, OneOrManyYaml, SessionYaml, TenantChoiceYaml, TokenExchangeYaml,
 };
 use crate::inbound::{IssuerIdentity, IssuerKind};
-use crate::inject::Injector;
+use crate::inject::OwnedNames;
 use crate::proxy::{Instead, TokenSource};
 use crate::token::flow::user::{self, TokenExchange, UserFlow};
-use crate::token::{MayAct, SessionKey, SessionPolicy, TenantChoice, TokenSpec, UserSpec};
+use crate::token::{Credit, MayAct, SessionKey, SessionPolicy, TenantChoice, TokenSpec, UserSpec};
 
 /// On which terms a flow is used, whichever of the three it is.
 struct Terms {
@@ -41,13 +40,14 @@ impl Lowering<'_> {
         self.callers(&yaml.when_app_only, &yaml.when_anonymous, near, path);
         let mut target = self.target(yaml.scopes, Vec::new(), Vec::new(), yaml.parameters, path);
         let client = self.known_client(&yaml.client, path);
-        let session = self.session(yaml.session.as_ref(), path);
+        let session = self.session(yaml.session.as_ref(), near, path);
         let client = client?;
         if client.authority.is_entra() {
             self.delegated_scopes(&target.scopes, &format!("{path}.scopes"));
             if session.is_some() && !target.scopes.iter().any(|scope| scope == OFFLINE_ACCESS) {
                 // Entra gives a refresh token only then.
                 target.scopes.push(OFFLINE_ACCESS.to_owned());
+                target.scopes.sort_unstable();
             }
         }
         let tenant = match yaml.tenant {
@@ -74,7 +74,7 @@ impl Lowering<'_> {
         let audience = yaml.audience.into_iter().collect();
         let target = self.target(yaml.scopes, audience, yaml.resource, yaml.parameters, path);
         let client = self.known_client(&yaml.client, path);
-        let session = self.session(yaml.session.as_ref(), path);
+        let session = self.session(yaml.session.as_ref(), near, path);
         let (when_app_only, when_anonymous) = (yaml.when_app_only, yaml.when_anonymous);
         let (client, tenant) = (client?, TenantChoice::Configured);
         let (actor, may_act) = (None, MayAct::Ignore);
@@ -97,17 +97,17 @@ impl Lowering<'_> {
         };
         let target = self.target(yaml.scopes, audience, yaml.resource, yaml.parameters, path);
         let client = self.known_client(&yaml.client, path);
-        let session = self.session(yaml.session.as_ref(), path);
+        let session = self.session(yaml.session.as_ref(), near, path);
         let exchange = TokenExchange {
             target,
             subject_token_type: self
-                .token_type(&yaml.subject_token_type, &format!("{path}.subject_token_type"))?,
+                .shown_type(&yaml.subject_token_type, &format!("{path}.subject_token_type"))?,
             requested_token_type: match &yaml.requested_token_type {
                 None => None,
                 Some(name) => Some(self.requested(name, session.is_some(), path)?),
             },
             actor_token_type: self
-                .token_type(&yaml.actor_token_type, &format!("{path}.actor_token_type"))?,
+                .shown_type(&yaml.actor_token_type, &format!("{path}.actor_token_type"))?,
         };
         let actor = match yaml.actor {
             None => None,
@@ -136,8 +136,8 @@ impl Lowering<'_> {
             self.instead(when_app_only, has_session, &format!("{path}.when_app_only"))?;
         let anonymous =
             self.instead(when_anonymous, has_session, &format!("{path}.when_anonymous"))?;
-        let has_worked = AtomicBool::new(false);
-        let spec = UserSpec { client, flow, tenant, actor, may_act, session, has_worked };
+        let spec =
+            UserSpec { client, flow, tenant, actor, may_act, session, credit: Credit::default() };
         Some(TokenSource::User { spec: Arc::new(spec), app_only, anonymous })
     }
 
@@ -160,6 +160,11 @@ impl Lowering<'_> {
             self.problem(&path, what, "rehearse on a route with another token");
         }
         let refused = |instead: &InsteadYaml| matches!(instead, InsteadYaml::Refuse);
+        if matches!(authenticate.callers, CallersYaml::Users) && !refused(when_app_only) {
+            let what = "no application may call this route";
+            let hint = "take it out, or let applications call: `authenticate.callers: any`";
+            self.problem(&format!("{path}.when_app_only"), what, hint);
+        }
         if matches!(authenticate.callers, CallersYaml::Applications) && refused(when_app_only) {
             let what = "no application gets a token here, and nobody else may call";
             let hint = "let people call, or say in `when_app_only` what applications get";
@@ -202,7 +207,12 @@ impl Lowering<'_> {
         })
     }
 
-    fn session(&mut self, yaml: Option<&SessionYaml>, path: &str) -> Option<SessionPolicy> {
+    fn session(
+        &mut self,
+        yaml: Option<&SessionYaml>,
+        near: &Near<'_>,
+        path: &str,
+    ) -> Option<SessionPolicy> {
         let yaml = yaml?;
         let path = format!("{path}.session");
         let key = match (&yaml.header, &yaml.key) {
@@ -210,20 +220,33 @@ impl Lowering<'_> {
                 let path = format!("{path}.header");
                 let header = HeaderName::try_from(header).map_err(|_| "not a header name");
                 let header = self.accept(&path, header, "for example X-Session")?;
-                if Injector::may_not_write(&header) || header == AUTHORIZATION {
+                if has_a_meaning(&OwnedNames::canonical(header.as_str())) {
                     let what = format!("`{header}` has a meaning of its own");
                     self.problem(&path, what, "choose an X- name");
                 }
                 SessionKey::Header(header)
             }
-            (None, Some(key)) if !key.is_empty() => SessionKey::Fixed(key.clone()),
+            (None, Some(key)) if !key.is_empty() => {
+                let claims = near.authenticate.map(|authenticate| &authenticate.claims);
+                if !claims
+                    .is_some_and(|claims| PERSON_CLAIMS.iter().any(|c| claims.contains_key(*c)))
+                {
+                    let what = "whoever calls first would be the person that everybody acts for";
+                    let hint = "say who may: `authenticate.claims: { sub: ID }`, for Entra `oid`";
+                    self.problem(&format!("{path}.key"), what, hint);
+                }
+                SessionKey::Fixed(key.clone())
+            }
             _ => {
                 let hint = "header: X-Session lets calls name it, key: NAME gives the route one";
                 self.problem(&path, "expected exactly one of header and key", hint);
                 return None;
             }
         };
-        let (idle, max_age) = (yaml.idle.0, yaml.max_age.0);
+        let (mut idle, max_age) = (yaml.idle.0, yaml.max_age.0);
+        if max_age < idle && !self.is_written(&format!("{path}.idle")) {
+            idle = max_age;
+        }
         if max_age < idle {
             let what = "longer than the session lasts at most (`max_age`)";
             self.problem(&format!("{path}.idle"), what, "for example idle: 8h, max_age: 24h");
@@ -280,7 +303,21 @@ impl Lowering<'_> {
             let what = "a refresh token is of use to a session alone";
             self.problem(&path, what, "add `session`, or leave it out");
         }
+        if has_session && ![user::REFRESH_TOKEN, user::ACCESS_TOKEN].contains(&requested.as_str()) {
+            let what = "a session goes on with access tokens, whatever it began with";
+            self.problem(&path, what, "access_token or refresh_token, or leave it out");
+        }
         Some(requested)
+    }
+
+    /// The type of a token that is shown to the server.
+    fn shown_type(&mut self, name: &str, path: &str) -> Option<String> {
+        let shown = self.token_type(name, path)?;
+        if shown == user::REFRESH_TOKEN {
+            let what = "neither callers nor Vicar show refresh tokens";
+            self.problem(path, what, "access_token, jwt, id_token, or an absolute URI");
+        }
+        Some(shown)
     }
 
     /// RFC 8693 section 3: short names for the usual ones, URIs for the rest.
@@ -301,6 +338,8 @@ impl Lowering<'_> {
     }
 }
 
+/// Claims that name one person.
+const PERSON_CLAIMS: [&str; 2] = ["sub", "oid"];
 const OFFLINE_ACCESS: &str = "offline_access";
 /// Scopes of OpenID Connect, which belong to no resource.
 const RESERVED_SCOPES: &[&str] = &["email", OFFLINE_ACCESS, "openid", "profile"];

@@ -5,7 +5,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::clock::Moment;
+use quick_cache::sync::Cache;
+
+use crate::cache_key::CacheKey;
+use crate::clock::{Clock, Moment};
 use crate::token::{AcquireError, AcquireFailure, Fault};
 
 /// The latest of one or more failures in a row.
@@ -49,6 +52,50 @@ impl Failure {
     }
 }
 
+/// The latest failures of many keys, those of the keys least asked for forgotten first.
+#[derive(Debug)]
+pub(super) struct Failures {
+    clock: Clock,
+    latest: Cache<CacheKey, Arc<Failure>>,
+}
+
+impl Failures {
+    pub(super) fn new(clock: Clock) -> Self {
+        Self { clock, latest: Cache::new(REMEMBERED) }
+    }
+
+    /// Why nobody asks for this key now.
+    pub(super) fn held(&self, key: &CacheKey, now: Moment) -> Option<AcquireFailure> {
+        let failure = self.latest.get(key).filter(|failure| now < failure.ask_again)?;
+        Some(failure.as_seen_at(now))
+    }
+
+    /// Whether asking merely to renew makes sense.
+    pub(super) fn allow_renewal(&self, key: &CacheKey, now: Moment) -> bool {
+        self.latest.get(key).is_none_or(|failure| now >= failure.renew_again)
+    }
+
+    /// Whether the latest fetch for this key failed.
+    pub(super) fn know(&self, key: &CacheKey) -> bool {
+        self.latest.contains_key(key)
+    }
+
+    pub(super) fn remember(&self, key: &CacheKey, error: Arc<AcquireError>) -> AcquireFailure {
+        let now = self.clock.now();
+        let streak = self.latest.get(key).map_or(1, |failure| failure.streak + 1);
+        let failure = Failure::new(error, streak, now);
+        let seen = failure.as_seen_at(now);
+        self.latest.insert(*key, Arc::new(failure));
+        seen
+    }
+
+    pub(super) fn forget(&self, key: &CacheKey) {
+        self.latest.remove(key);
+    }
+}
+
+/// Each may hold a claims challenge.
+const REMEMBERED: usize = 16_384;
 /// After a first failure that may pass; doubled after each further one.
 pub(super) const FIRST_PAUSE: Duration = Duration::from_millis(250);
 /// Short enough that Vicar is back within two seconds of the authority.

@@ -2,16 +2,17 @@
 //!
 //! Part of `token::cache`. Ten thousand users whose tokens expire together make ten thousand exchanges, but
 //! the authority sees a bounded number of them on their way. And what is wrong with the client itself, or
-//! with the way to the authority, is found out once and not once for every user.
+//! with the authority, is found out once and not once for every user. Trouble in one tenant is that tenant's.
 
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::failure::Failure;
-use crate::authority::AuthorityError;
+use crate::cache_key::CacheKey;
 use crate::clock::{Clock, Moment};
 use crate::token::{AcquireError, AcquireFailure};
 
@@ -21,61 +22,109 @@ pub(super) struct Gate {
     clock: Clock,
     room: Semaphore,
     waiting: AtomicUsize,
-    trouble: Mutex<Trouble>,
+    /// By tenant, where callers bring their own.
+    troubles: Mutex<HashMap<String, Trouble>>,
 }
 
-/// What went wrong for the client as a whole.
+/// What went wrong for everybody.
 #[derive(Debug, Default)]
 struct Trouble {
-    /// Connections in a row that brought no answer.
-    unreachable: u32,
+    /// Questions in a row, of different people, that brought no answer.
+    silences: u32,
+    /// Whose was the last of them: one person's may be about that person.
+    last: Option<CacheKey>,
     failure: Option<Failure>,
 }
 
 impl Gate {
     pub(super) fn new(clock: Clock, max_in_flight: usize) -> Self {
         let room = Semaphore::new(max_in_flight);
-        Self { clock, room, waiting: AtomicUsize::new(0), trouble: Mutex::default() }
+        Self { clock, room, waiting: AtomicUsize::new(0), troubles: Mutex::default() }
     }
 
-    /// Why nobody of this client asks now.
-    pub(super) fn closed(&self, now: Moment) -> Option<AcquireFailure> {
-        let trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
-        let failure = trouble.failure.as_ref().filter(|failure| now < failure.ask_again)?;
-        Some(failure.as_seen_at(now))
+    /// Why nobody of this client asks at this tenant now.
+    pub(super) fn closed(&self, tenant: Option<&str>, now: Moment) -> Option<AcquireFailure> {
+        let troubles = self.lock();
+        let failure = troubles.get(tenant.unwrap_or_default())?.failure.as_ref()?;
+        (now < failure.ask_again).then(|| failure.as_seen_at(now))
     }
 
-    /// Waits for room, no longer than `patience`.
+    /// Waits for room, no longer than `patience`; what closes the gate meanwhile is not asked any more.
     pub(super) async fn enter(
         &self,
+        tenant: Option<&str>,
         patience: Duration,
-    ) -> Result<SemaphorePermit<'_>, AcquireError> {
-        if self.waiting.fetch_add(1, Ordering::AcqRel) >= MAX_WAITING {
-            self.waiting.fetch_sub(1, Ordering::AcqRel);
-            return Err(AcquireError::Busy);
-        }
+    ) -> Result<SemaphorePermit<'_>, AcquireFailure> {
+        let open = || self.closed(tenant, self.clock.now()).map_or(Ok(()), Err);
+        open()?;
+        let waiting = self.waiting.fetch_add(1, Ordering::AcqRel);
         let _leaves = Leaves(&self.waiting);
-        match tokio::time::timeout(patience, self.room.acquire()).await {
-            Ok(Ok(permit)) => Ok(permit),
-            _ => Err(AcquireError::Busy),
+        if waiting >= MAX_WAITING {
+            return Err(busy());
         }
+        let permit = tokio::time::timeout(patience, self.room.acquire()).await;
+        let permit = permit.ok().and_then(Result::ok).ok_or_else(busy)?;
+        open()?;
+        Ok(permit)
     }
 
-    /// Learns from the end of an exchange.
-    pub(super) fn note(&self, error: Option<&Arc<AcquireError>>) {
-        let mut trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
+    /// Learns from the end of a question that was asked for `who`.
+    pub(super) fn note(
+        &self,
+        tenant: Option<&str>,
+        who: &CacheKey,
+        error: Option<&Arc<AcquireError>>,
+    ) {
+        let now = self.clock.now();
+        let mut troubles = self.lock();
         let Some(error) = error else {
-            *trouble = Trouble::default();
+            // What others were told stays: an answer that was on its way does not take it back.
+            let passed = |trouble: &Trouble| {
+                trouble.failure.as_ref().is_none_or(|failure| now >= failure.ask_again)
+            };
+            if let Some(trouble) = troubles.get_mut(tenant.unwrap_or_default()) {
+                (trouble.silences, trouble.last) = (0, None);
+                if passed(trouble) {
+                    troubles.remove(tenant.unwrap_or_default());
+                }
+            }
             return;
         };
-        let unreachable =
-            matches!(**error, AcquireError::Authority(AuthorityError::Unreachable(_)));
-        trouble.unreachable = if unreachable { trouble.unreachable + 1 } else { 0 };
-        if error.is_about_the_client() || trouble.unreachable >= UNREACHABLE {
-            let streak = trouble.failure.as_ref().map_or(1, |failure| failure.streak + 1);
-            trouble.failure = Some(Failure::new(Arc::clone(error), streak, self.clock.now()));
+        if troubles.len() >= MAX_TENANTS && !troubles.contains_key(tenant.unwrap_or_default()) {
+            troubles.clear();
+        }
+        troubles.entry(tenant.unwrap_or_default().to_owned()).or_default().note(who, error, now);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, Trouble>> {
+        self.troubles.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Trouble {
+    fn note(&mut self, who: &CacheKey, error: &Arc<AcquireError>, now: Moment) {
+        if !error.is_silence() {
+            (self.silences, self.last) = (0, None);
+        } else if self.last.as_ref() != Some(who) {
+            (self.silences, self.last) = (self.silences + 1, Some(*who));
+        }
+        if !error.is_about_the_client() && self.silences < SILENCES {
+            return;
+        }
+        // Many that fail together are one failure.
+        let streak = self
+            .failure
+            .as_ref()
+            .map_or(1, |known| if now < known.ask_again { known.streak } else { known.streak + 1 });
+        let failure = Failure::new(Arc::clone(error), streak, now);
+        if self.failure.as_ref().is_none_or(|known| known.ask_again < failure.ask_again) {
+            self.failure = Some(failure);
         }
     }
+}
+
+fn busy() -> AcquireFailure {
+    AcquireFailure { error: Arc::new(AcquireError::Busy), retry_in: SOON }
 }
 
 /// Gives its place in the queue free again.
@@ -90,4 +139,6 @@ impl Drop for Leaves<'_> {
 /// More could not be answered within the time that a caller waits.
 const MAX_WAITING: usize = 16_384;
 /// One may be bad luck.
-const UNREACHABLE: u32 = 3;
+const SILENCES: u32 = 3;
+const MAX_TENANTS: usize = 1024;
+const SOON: Duration = Duration::from_secs(1);

@@ -4,7 +4,7 @@
 
 use prometheus::{Histogram, IntCounter, IntCounterVec};
 
-use crate::token::{AccessToken, AcquireError};
+use crate::token::AcquireError;
 
 /// Counters of one client's tokens of one kind.
 #[derive(Clone, Debug)]
@@ -27,8 +27,8 @@ pub struct TokenMetrics {
 
 impl TokenMetrics {
     /// Counts the end of a fetch.
-    pub(super) fn landed(&self, client: &str, fetched: &Result<AccessToken, AcquireError>) {
-        let outcome = fetched.as_ref().map_or_else(AcquireError::reason, |_| "token");
+    pub(super) fn landed(&self, client: &str, error: Option<&AcquireError>) {
+        let outcome = error.map_or("token", AcquireError::reason);
         self.fetches.with_label_values(&[client, self.kind, outcome]).inc();
     }
 }

@@ -7,7 +7,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::exchanger::Exchanger;
+use super::exchanger::{Asking, Exchanger};
 use super::slot::Slot;
 use crate::authority::ClientSpec;
 use crate::cache_key::CacheKey;
@@ -15,13 +15,14 @@ use crate::clock::{Clock, Moment};
 use crate::inbound::Subject;
 use crate::secret::SecretString;
 use crate::token::user_spec::Obtained;
-use crate::token::{AccessToken, AcquireError, ClaimsRequest};
+use crate::token::{AccessToken, AcquireError, AcquireFailure, ClaimsRequest};
 
 /// Every session of the process.
 #[derive(Debug)]
 pub(super) struct Sessions {
     at_most: usize,
-    sessions: Mutex<HashMap<CacheKey, Session>>,
+    per_subject: usize,
+    open: Mutex<HashMap<CacheKey, Session>>,
 }
 
 #[derive(Debug)]
@@ -29,6 +30,9 @@ struct Session {
     grant: Arc<SessionGrant>,
     slot: Arc<Slot>,
     subject: CacheKey,
+    /// The application that began it in the person's name.
+    client_id: Option<String>,
+    begun: Moment,
     /// When it is over whatever happens.
     ends: Moment,
     /// When it is over unless it is used.
@@ -36,8 +40,8 @@ struct Session {
 }
 
 impl Sessions {
-    pub(super) fn new(at_most: usize) -> Self {
-        Self { at_most, sessions: Mutex::default() }
+    pub(super) fn new(at_most: usize, per_subject: usize) -> Self {
+        Self { at_most, per_subject, open: Mutex::default() }
     }
 
     /// The session of this key on a route; a person's call begins it when there is none, and `slot` makes the
@@ -61,24 +65,32 @@ impl Sessions {
         let full = sessions.len() >= self.at_most;
         match (sessions.get_mut(&key), subject) {
             (Some(session), subject) => {
-                if subject.is_some_and(|subject| *subject.id() != session.subject) {
+                if subject.is_some_and(|subject| !session.is_of(subject)) {
                     return Err(AcquireError::SessionOfAnother);
                 }
                 session.idles = now.after(policy.idle);
-                if let Some(subject) = subject {
-                    session.grant.offer(subject);
+                if subject.is_some_and(|subject| session.grant.offer(subject)) {
+                    // What the authority did not like of the old token need not be true of the new one.
+                    session.slot.forgive();
                 }
                 Ok(Arc::clone(&session.slot))
             }
             (None, None) => Err(AcquireError::SessionUnknown),
             (None, Some(_)) if full => Err(AcquireError::SessionsFull),
             (None, Some(subject)) => {
+                // A new name is no way around what is remembered.
+                if let Some(failure) = exchanger.held(&exchanger.key(subject), subject, now) {
+                    return Err(AcquireError::Shared(failure));
+                }
+                make_room(&mut sessions, subject.id(), self.per_subject);
                 let grant = Arc::new(SessionGrant::begun_by(subject, exchanger));
                 let slot = slot(Arc::clone(&grant));
                 let (ends, idles) = (now.after(policy.max_age), now.after(policy.idle));
-                let whose = *subject.id();
+                let client_id = subject.verified().client_id.clone();
+                let (place, subject) = (Arc::clone(&slot), *subject.id());
+                let begun = now;
                 let session =
-                    Session { grant, slot: Arc::clone(&slot), subject: whose, ends, idles };
+                    Session { grant, slot: place, subject, client_id, begun, ends, idles };
                 sessions.insert(key, session);
                 Ok(slot)
             }
@@ -108,11 +120,28 @@ impl Sessions {
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<CacheKey, Session>> {
-        self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Ends the oldest session of a subject that has as many as it may.
+fn make_room(sessions: &mut HashMap<CacheKey, Session>, subject: &CacheKey, per_subject: usize) {
+    let of_subject = || sessions.iter().filter(|(_, session)| session.subject == *subject);
+    if of_subject().count() < per_subject {
+        return;
+    }
+    if let Some(oldest) = of_subject().min_by_key(|(_, session)| session.begun).map(|(key, _)| *key)
+    {
+        sessions.remove(&oldest);
     }
 }
 
 impl Session {
+    /// Whether this is the person who began it, by the same application.
+    fn is_of(&self, subject: &Subject) -> bool {
+        *subject.id() == self.subject && subject.verified().client_id == self.client_id
+    }
+
     fn is_over(&self, now: Moment) -> bool {
         now >= self.ends || now >= self.idles || self.grant.is_spent(now)
     }
@@ -123,12 +152,15 @@ impl Session {
 pub(super) struct SessionGrant {
     exchanger: Arc<Exchanger>,
     tenant: Option<String>,
+    who: CacheKey,
     state: Mutex<Holding>,
 }
 
 /// What a session can ask with: at least one of the two, or it is spent.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Holding {
+    /// The digest of the latest token of the person.
+    latest: CacheKey,
     refresh_token: Option<SecretString>,
     /// The token of the latest call of its person, while there is no refresh token.
     subject: Option<Subject>,
@@ -137,20 +169,25 @@ struct Holding {
 impl SessionGrant {
     fn begun_by(subject: &Subject, exchanger: &Arc<Exchanger>) -> Self {
         let tenant = exchanger.spec.tenant_of(subject).map(str::to_owned);
-        let holding = Holding { refresh_token: None, subject: Some(subject.detached()) };
-        Self { exchanger: Arc::clone(exchanger), tenant, state: Mutex::new(holding) }
+        let latest = *subject.digest();
+        let holding = Holding { latest, refresh_token: None, subject: Some(subject.detached()) };
+        let (exchanger, who) = (Arc::clone(exchanger), *subject.id());
+        Self { exchanger, tenant, who, state: Mutex::new(holding) }
     }
 
     pub(super) fn client(&self) -> &Arc<ClientSpec> {
         &self.exchanger.spec.client
     }
 
-    /// The person calls again: its token helps where the refresh token does not.
-    fn offer(&self, subject: &Subject) {
+    /// The person calls again: its token helps where the refresh token does not. Whether it is another one
+    /// than before.
+    fn offer(&self, subject: &Subject) -> bool {
         let mut holding = self.lock();
-        if holding.subject.as_ref().is_none_or(|known| known.digest() != subject.digest()) {
-            holding.subject = Some(subject.detached());
+        let is_new = holding.latest != *subject.digest();
+        if is_new {
+            (holding.latest, holding.subject) = (*subject.digest(), Some(subject.detached()));
         }
+        is_new
     }
 
     fn is_spent(&self, now: Moment) -> bool {
@@ -172,30 +209,47 @@ impl SessionGrant {
             let holding = self.lock();
             (holding.refresh_token.clone(), holding.subject.clone())
         };
-        if let Some(refresh_token) = refresh_token {
-            let tenant = self.tenant.as_deref();
-            match self.exchanger.refresh(&refresh_token, tenant, claims).await {
-                Ok(obtained) => return Ok(self.keep(obtained)),
-                Err(AcquireError::NeedsUser(refusal)) => {
-                    self.lock().refresh_token = None;
-                    let client = self.client().name.as_ref();
-                    tracing::info!(client, %refusal, "a session's refresh token is no longer good");
-                    if subject.is_none() {
-                        return Err(AcquireError::NeedsUser(refusal));
-                    }
+        let subject = subject.filter(|subject| clock.now() < subject.expires(clock));
+        let refused = match refresh_token {
+            None => None,
+            Some(refresh_token) => {
+                let asking = Asking { tenant: self.tenant.as_deref(), who: &self.who };
+                match self.exchanger.refresh(&refresh_token, asking, claims).await {
+                    Ok(obtained) => return Ok(self.keep(obtained)),
+                    Err(failure) => Some(self.refresh_failed(failure, claims.is_some())?),
                 }
-                Err(error) => return Err(error),
             }
-        }
-        let good = |subject: &Subject| clock.now() < subject.expires(clock);
-        let subject = subject.filter(good).ok_or(AcquireError::SessionUnknown)?;
-        let obtained = self.exchanger.exchange(&subject, claims).await?;
+        };
+        let Some(subject) = subject else {
+            return Err(refused.map_or(AcquireError::SessionUnknown, AcquireError::Shared));
+        };
+        let key = self.exchanger.key(&subject);
+        let obtained = self.exchanger.exchange(&key, &subject, claims).await;
+        let obtained = obtained.map_err(AcquireError::Shared)?;
         if obtained.refresh_token.is_some() {
             return Ok(self.keep(obtained));
         }
         let client = self.client().name.as_ref();
         tracing::warn!(client, "no refresh token came: the session ends with its person's token");
         Ok(obtained.token.no_longer_than(subject.expires(clock)))
+    }
+
+    /// Gives back why the refresh token does not help, when the person's own might.
+    fn refresh_failed(
+        &self,
+        failure: AcquireFailure,
+        with_claims: bool,
+    ) -> Result<AcquireFailure, AcquireError> {
+        let Some(refusal) = failure.error.needs_user() else {
+            return Err(AcquireError::Shared(failure));
+        };
+        // What a challenge demands may be too much for it, and it is good all the same.
+        if !with_claims && refusal.ends_refresh_tokens() {
+            self.lock().refresh_token = None;
+            let client = self.client().name.as_ref();
+            tracing::info!(client, %refusal, "a session's refresh token is no longer good");
+        }
+        Ok(failure)
     }
 
     /// Keeps the newest refresh token; an answer without one leaves the old one good.

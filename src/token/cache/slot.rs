@@ -123,8 +123,8 @@ impl Slot {
     }
 
     /// Takes an upstream's word that it does not want `rejected`, and asks for another one, which `claims`
-    /// demand something of; at most once per `window`. The old one is handed out until the new one is
-    /// there: an upstream that refuses everything cannot take a good token away from the others.
+    /// demand something of; at most once per `window`. An application's is handed out until the new one is
+    /// there: an upstream that refuses everything cannot take a good token away from other routes.
     #[must_use]
     pub fn replace(
         self: &Arc<Self>,
@@ -148,11 +148,21 @@ impl Slot {
             return Replacement::TooSoon;
         }
         state.rejected = Some(now);
+        if matches!(self.source, Source::Session(_)) {
+            // One person's; nobody else would miss it.
+            self.current.store(None);
+        }
         self.metrics.rejections.inc();
         let (pilot, flight) = self.take_off(&mut state, claims);
         drop(state);
         self.fly(pilot);
         Replacement::Coming(flight)
+    }
+
+    /// Forgets what failed: something has changed that may mend it.
+    pub(super) fn forgive(&self) {
+        let mut state = self.lock();
+        (state.failure, state.rejected) = (None, None);
     }
 
     /// The client whose token this is.
@@ -255,7 +265,7 @@ impl Pilot {
         self.landed = true;
         let slot = &self.slot;
         let client = &slot.source.client().name;
-        slot.metrics.landed(client, &fetched);
+        slot.metrics.landed(client, fetched.as_ref().err());
         let mut state = slot.lock();
         state.flight = None;
         let result = match fetched.map(Arc::new) {

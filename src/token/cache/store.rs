@@ -4,10 +4,10 @@
 //! one; which of them is served is decided by the token's own key alone. Beyond the bound of bytes those of
 //! the subjects least seen go; beyond a subject's own bound its oldest go. Freshness is judged by who reads.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use quick_cache::Weighter;
-use quick_cache::sync::Cache;
+use quick_cache::sync::{Cache, DefaultLifecycle};
+use quick_cache::{DefaultHashBuilder, OptionsBuilder, Weighter};
 
 use crate::cache_key::CacheKey;
 use crate::clock::Moment;
@@ -17,8 +17,8 @@ use crate::token::AccessToken;
 #[derive(Debug)]
 pub struct Store {
     subjects: Cache<CacheKey, Arc<[Held]>, Weight>,
-    /// Writers of one subject take turns; readers wait for nobody.
-    turns: Vec<Mutex<()>>,
+    /// Writers of one subject take turns; readers wait for nobody. Each counts the purges among its subjects.
+    turns: Vec<Mutex<u64>>,
     per_subject: usize,
 }
 
@@ -34,8 +34,12 @@ struct Weight;
 
 impl Weighter<CacheKey, Arc<[Held]>> for Weight {
     fn weight(&self, _subject: &CacheKey, tokens: &Arc<[Held]>) -> u64 {
-        tokens.iter().fold(SUBJECT, |sum, held| sum + HELD + held.token.weight())
+        weight(tokens)
     }
+}
+
+fn weight(tokens: &[Held]) -> u64 {
+    tokens.iter().fold(SUBJECT, |sum, held| sum + HELD + held.token.weight())
 }
 
 impl Store {
@@ -44,7 +48,19 @@ impl Store {
     pub fn new(bytes: u64, per_subject: usize) -> Self {
         let expected = usize::try_from(bytes / TYPICAL).unwrap_or(usize::MAX).max(16);
         let turns = (0..TURNS).map(|_| Mutex::default()).collect();
-        Self { subjects: Cache::with_weighter(expected, bytes, Weight), turns, per_subject }
+        // Each shard has its own part of the bound, so there must not be many small ones.
+        let shards = usize::try_from(bytes / SHARD).unwrap_or(usize::MAX).clamp(1, TURNS);
+        let (hasher, lifecycle) = (DefaultHashBuilder::default(), DefaultLifecycle::default());
+        let options = OptionsBuilder::new()
+            .shards(shards)
+            .estimated_items_capacity(expected)
+            .weight_capacity(bytes)
+            .build();
+        let subjects = match options {
+            Ok(options) => Cache::with_options(options, Weight, hasher, lifecycle),
+            Err(_) => Cache::with_weighter(expected, bytes, Weight),
+        };
+        Self { subjects, turns, per_subject }
     }
 
     /// The token under `key`, however old it is.
@@ -55,8 +71,26 @@ impl Store {
         Some(Arc::clone(&held.token))
     }
 
-    /// Keeps a token, and lets go of what has expired.
-    pub fn put(&self, subject: &CacheKey, key: CacheKey, token: &Arc<AccessToken>, now: Moment) {
+    /// How often tokens of subjects like this one were purged, to be shown when a token comes.
+    #[must_use]
+    pub fn purges(&self, subject: &CacheKey) -> u64 {
+        *self.turn(subject)
+    }
+
+    /// Keeps a token, unless its subject was purged since it was asked for (`purges`); lets go of what has
+    /// expired.
+    pub fn put(
+        &self,
+        subject: &CacheKey,
+        key: CacheKey,
+        token: &Arc<AccessToken>,
+        purges: u64,
+        now: Moment,
+    ) {
+        let turn = self.turn(subject);
+        if *turn != purges {
+            return;
+        }
         self.rewrite(subject, now, |tokens| {
             tokens.retain(|held| held.key != key);
             let too_many = (tokens.len() + 1).saturating_sub(self.per_subject);
@@ -73,6 +107,7 @@ impl Store {
         token: &Arc<AccessToken>,
         now: Moment,
     ) {
+        let _turn = self.turn(subject);
         self.rewrite(subject, now, |tokens| {
             tokens.retain(|held| held.key != *key || !Arc::ptr_eq(&held.token, token));
         });
@@ -80,7 +115,8 @@ impl Store {
 
     /// Lets go of all tokens of a subject; says how many there were.
     pub fn purge(&self, subject: &CacheKey) -> usize {
-        let _turn = self.turn(subject);
+        let mut turn = self.turn(subject);
+        *turn += 1;
         self.subjects.remove(subject).map_or(0, |(_, tokens)| tokens.len())
     }
 
@@ -90,6 +126,7 @@ impl Store {
         let aged = self.subjects.iter().filter(|(_, tokens)| aged(tokens));
         let subjects: Vec<CacheKey> = aged.map(|(subject, _)| subject).collect();
         for subject in &subjects {
+            let _turn = self.turn(subject);
             self.rewrite(subject, now, |_| {});
         }
     }
@@ -106,13 +143,18 @@ impl Store {
         self.subjects.weight()
     }
 
+    /// For whoever has the subject's turn.
     fn rewrite(&self, subject: &CacheKey, now: Moment, change: impl FnOnce(&mut Vec<Held>)) {
-        let _turn = self.turn(subject);
         let held = self.subjects.peek(subject);
         let held = held.iter().flat_map(|tokens| tokens.iter());
         let mut tokens: Vec<Held> =
             held.filter(|held| !held.token.is_expired(now)).cloned().collect();
         change(&mut tokens);
+        // What is heavier than a shard would not be kept at all.
+        let at_most = self.subjects.shard_capacity() * 9 / 10;
+        while tokens.len() > 1 && weight(&tokens) > at_most {
+            tokens.remove(0);
+        }
         if tokens.is_empty() {
             self.subjects.remove(subject);
         } else {
@@ -120,7 +162,7 @@ impl Store {
         }
     }
 
-    fn turn(&self, subject: &CacheKey) -> std::sync::MutexGuard<'_, ()> {
+    fn turn(&self, subject: &CacheKey) -> MutexGuard<'_, u64> {
         let number = usize::from(subject.as_bytes()[0]) % self.turns.len();
         self.turns[number].lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -131,4 +173,5 @@ const SUBJECT: u64 = 128;
 const HELD: u64 = size_of::<Held>() as u64;
 /// A subject with one token of usual size.
 const TYPICAL: u64 = 2048;
+const SHARD: u64 = 1024 * 1024;
 const TURNS: usize = 64;

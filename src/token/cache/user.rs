@@ -5,7 +5,6 @@
 //! token is good. Concurrent calls with one key share one exchange.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -13,7 +12,7 @@ use quick_cache::sync::Cache;
 use tokio::runtime::Handle;
 
 use super::exchanger::Exchanger;
-use super::failure::Failure;
+use super::failure::Failures;
 use super::flight::{Flight, Landing};
 use super::gate::Gate;
 use super::session::Sessions;
@@ -23,7 +22,9 @@ use super::{Fetched, Replacement, TokenMetrics};
 use crate::cache_key::CacheKey;
 use crate::clock::{Clock, Moment};
 use crate::inbound::{Subject, Verified};
-use crate::token::{AccessToken, AcquireError, AcquireFailure, ClaimsRequest, UserSpec};
+use crate::token::{
+    AccessToken, AcquireError, AcquireFailure, ClaimsRequest, SessionKey, UserSpec,
+};
 
 /// Every token on behalf of callers, and what is remembered of failures.
 #[derive(Debug)]
@@ -32,13 +33,11 @@ pub struct UserCache {
     fetcher: Handle,
     store: Store,
     flights: Vec<Mutex<HashMap<CacheKey, Flight>>>,
-    failures: Cache<CacheKey, Arc<Failure>>,
+    failures: Arc<Failures>,
     /// When an upstream's word last made us ask anew.
     rejections: Cache<CacheKey, Moment>,
     sessions: Sessions,
     gates: Mutex<HashMap<Arc<str>, Arc<Gate>>>,
-    /// Counts purges: what took off before one is not kept after it.
-    purges: AtomicU64,
 }
 
 /// What the user cache may keep.
@@ -46,10 +45,25 @@ pub struct UserCache {
 pub struct Bounds {
     /// All tokens together, about.
     pub bytes: u64,
-    /// Tokens of one subject.
+    /// Tokens of one subject, and sessions.
     pub per_subject: usize,
     /// Long-running sessions.
     pub sessions: usize,
+}
+
+/// A route that acts on behalf of callers, as the cache needs to know it.
+#[derive(Debug)]
+pub struct UserRoute<'a> {
+    /// Its name.
+    pub name: &'a str,
+    /// What is asked for.
+    pub spec: &'a Arc<UserSpec>,
+    /// The slot of our own token, where the route names us as the actor.
+    pub actor: Option<Arc<Slot>>,
+    /// How its tokens are counted.
+    pub metrics: TokenMetrics,
+    /// How those of its sessions are counted.
+    pub session_metrics: TokenMetrics,
 }
 
 /// One route's way into the user cache.
@@ -57,7 +71,7 @@ pub struct Bounds {
 pub struct UserTokens {
     cache: Arc<UserCache>,
     exchanger: Arc<Exchanger>,
-    base: CacheKey,
+    route: String,
     metrics: TokenMetrics,
     session_metrics: TokenMetrics,
 }
@@ -74,44 +88,36 @@ impl UserCache {
     #[must_use]
     pub fn new(clock: Clock, fetcher: Handle, bounds: Bounds) -> Self {
         Self {
-            clock,
             fetcher,
             store: Store::new(bounds.bytes, bounds.per_subject),
             flights: (0..FLIGHT_SHARDS).map(|_| Mutex::default()).collect(),
-            failures: Cache::new(REMEMBERED),
-            rejections: Cache::new(REMEMBERED),
-            sessions: Sessions::new(bounds.sessions),
+            failures: Arc::new(Failures::new(clock.clone())),
+            rejections: Cache::new(REJECTIONS),
+            sessions: Sessions::new(bounds.sessions, bounds.per_subject),
             gates: Mutex::default(),
-            purges: AtomicU64::new(0),
+            clock,
         }
     }
 
-    /// A route's way in; `actor` is the slot of our own token, where the route names one.
+    /// A route's way in.
     #[must_use]
-    pub fn tokens(
-        self: &Arc<Self>,
-        spec: &Arc<UserSpec>,
-        actor: Option<Arc<Slot>>,
-        metrics: TokenMetrics,
-        session_metrics: TokenMetrics,
-    ) -> Arc<UserTokens> {
+    pub fn tokens(self: &Arc<Self>, route: UserRoute<'_>) -> Arc<UserTokens> {
+        let UserRoute { name, spec, actor, metrics, session_metrics } = route;
         let gate = {
             let mut gates = self.gates.lock().unwrap_or_else(PoisonError::into_inner);
             let gate = || Arc::new(Gate::new(self.clock.clone(), spec.client.max_in_flight));
             Arc::clone(gates.entry(Arc::clone(&spec.client.name)).or_insert_with(gate))
         };
-        let (spec, clock) = (Arc::clone(spec), self.clock.clone());
-        let base = spec.base_key();
-        let exchanger = Arc::new(Exchanger { spec, actor, gate, clock });
-        let cache = Arc::clone(self);
-        Arc::new(UserTokens { cache, exchanger, base, metrics, session_metrics })
+        let (base, spec) = (spec.base_key(), Arc::clone(spec));
+        let (failures, clock) = (Arc::clone(&self.failures), self.clock.clone());
+        let exchanger = Arc::new(Exchanger { spec, base, actor, gate, failures, clock });
+        let (cache, route) = (Arc::clone(self), name.to_owned());
+        Arc::new(UserTokens { cache, exchanger, route, metrics, session_metrics })
     }
 
     /// Lets go of everything that is kept for a subject; says how many tokens and sessions that were.
     pub fn purge(&self, issuer: &str, subject: &str) -> (usize, usize) {
         let subject = Verified::subject_id(issuer, subject);
-        // First, so that an exchange that ends just now is not kept either.
-        self.purges.fetch_add(1, Ordering::SeqCst);
         (self.store.purge(&subject), self.sessions.purge(&subject))
     }
 
@@ -141,13 +147,19 @@ impl UserTokens {
         &self.exchanger.spec
     }
 
+    /// Whether the subject's own token has expired, though `inbound` still lets it pass for the sake of clocks
+    /// that differ: what it is exchanged for could not be kept.
+    #[must_use]
+    pub fn is_over(&self, subject: &Subject) -> bool {
+        self.now() >= subject.expires(&self.cache.clock)
+    }
+
     /// A token on behalf of `subject` that may be sent now.
     ///
     /// # Errors
     /// When there is none and the authority gave none, or failed so recently that it was not asked.
     pub async fn token(self: &Arc<Self>, subject: &Subject) -> Fetched {
-        let now = self.now();
-        let key = self.spec().key(&self.base, subject);
+        let (now, key) = (self.now(), self.exchanger.key(subject));
         let held = self.cache.store.get(subject.id(), &key);
         let held = held.filter(|token| !token.is_expired(now));
         if let Some(token) = held.as_ref().filter(|token| token.is_usable(now)) {
@@ -162,14 +174,14 @@ impl UserTokens {
             Next::Have(token) => return Ok(token),
             Next::Wait(flight) => match &held {
                 // Renewal failed before, so the token at hand is not worth keeping anyone waiting.
-                Some(token) if self.cache.failures.contains_key(&key) => Ok(Arc::clone(token)),
+                Some(token) if self.cache.failures.know(&key) => Ok(Arc::clone(token)),
                 _ => flight.landed().await,
             },
             Next::Refused(failure) => Err(failure),
         };
         // Within its margin it is no longer handed out freely, but better than a passing failure.
         fetched.or_else(|failure| match held.filter(|token| !token.is_expired(self.now())) {
-            Some(token) if !matches!(*failure.error, AcquireError::NeedsUser(_)) => Ok(token),
+            Some(token) if failure.error.needs_user().is_none() => Ok(token),
             _ => Err(failure),
         })
     }
@@ -189,15 +201,20 @@ impl UserTokens {
             Slot::new(Source::Session(grant), clock, fetcher, self.session_metrics.clone())
         };
         let opened = cache.sessions.open(self.session_key(name), subject, &self.exchanger, slot);
-        opened.map_err(|error| AcquireFailure { error: Arc::new(error), retry_in: SOON })
+        opened.map_err(|error| {
+            let retry_in = error.told_to_wait().unwrap_or(SOON);
+            AcquireFailure { error: Arc::new(error), retry_in }
+        })
     }
 
     /// Ends a session; says whether there was one.
+    #[must_use]
     pub fn stop_session(&self, name: &[u8]) -> bool {
         self.cache.sessions.stop(&self.session_key(name))
     }
 
-    /// Takes an upstream's word that it does not want `rejected`, as [`Slot::replace`] does.
+    /// Takes an upstream's word that it does not want `rejected`, lets go of it, and asks for another one, which
+    /// `claims` demand something of; at most once per `window`.
     #[must_use]
     pub fn replace(
         self: &Arc<Self>,
@@ -206,8 +223,7 @@ impl UserTokens {
         claims: Option<ClaimsRequest>,
         window: Duration,
     ) -> Replacement {
-        let now = self.now();
-        let key = self.spec().key(&self.base, subject);
+        let (now, key) = (self.now(), self.exchanger.key(subject));
         let mut flights = self.cache.flights(&key);
         match self.cache.store.get(subject.id(), &key) {
             Some(other) if !Arc::ptr_eq(&other, rejected) && other.is_usable(now) => {
@@ -219,20 +235,22 @@ impl UserTokens {
             return Replacement::Coming(flight.clone());
         }
         let lately = self.cache.rejections.get(&key).is_some_and(|then| now < then.after(window));
-        if lately || self.asked_lately(&key, now).is_some() {
+        if lately || self.exchanger.held(&key, subject, now).is_some() {
             return Replacement::TooSoon;
         }
         self.cache.rejections.insert(key, now);
         self.metrics.rejections.inc();
-        let (mut pilot, flight) = self.take_off(&mut flights, subject, key);
+        let (pilot, flight) = self.take_off(&mut flights, subject.detached(), key);
         drop(flights);
-        pilot.rejected = Some(Arc::clone(rejected));
+        self.cache.store.remove(subject.id(), &key, rejected, now);
         self.fly(pilot, claims);
         Replacement::Coming(flight)
     }
 
     /// Decides under the lock, so that of any number of misses exactly one starts a fetch.
     fn next(self: &Arc<Self>, subject: &Subject, key: CacheKey, now: Moment) -> Next {
+        // A copy of the token: the request's own buffers must not live as long as the queue is.
+        let copy = subject.detached();
         let mut flights = self.cache.flights(&key);
         let held = self.cache.store.get(subject.id(), &key);
         if let Some(token) = held.filter(|token| token.is_usable(now)) {
@@ -241,10 +259,10 @@ impl UserTokens {
         if let Some(flight) = flights.get(&key) {
             return Next::Wait(flight.clone());
         }
-        if let Some(failure) = self.asked_lately(&key, now) {
+        if let Some(failure) = self.exchanger.held(&key, subject, now) {
             return Next::Refused(failure);
         }
-        let (pilot, flight) = self.take_off(&mut flights, subject, key);
+        let (pilot, flight) = self.take_off(&mut flights, copy, key);
         drop(flights);
         self.fly(pilot, None);
         Next::Wait(flight)
@@ -252,39 +270,31 @@ impl UserTokens {
 
     /// Starts an exchange in the background unless one is on its way or failed a moment ago.
     fn renew(self: &Arc<Self>, subject: &Subject, key: CacheKey, now: Moment) {
-        let failure = self.cache.failures.get(&key);
-        if failure.is_some_and(|failure| now < failure.renew_again) {
+        let held = self.exchanger.held(&key, subject, now).is_some();
+        if held || !self.cache.failures.allow_renewal(&key, now) {
             return;
         }
         let mut flights = self.cache.flights(&key);
-        if !flights.contains_key(&key) && self.exchanger.gate.closed(now).is_none() {
+        if !flights.contains_key(&key) {
             self.metrics.refreshes.inc();
-            let (pilot, _) = self.take_off(&mut flights, subject, key);
+            let (pilot, _) = self.take_off(&mut flights, subject.detached(), key);
             drop(flights);
             self.fly(pilot, None);
         }
-    }
-
-    /// Why the authority is not asked for this token now.
-    fn asked_lately(&self, key: &CacheKey, now: Moment) -> Option<AcquireFailure> {
-        let failure = self.cache.failures.get(key).filter(|failure| now < failure.ask_again);
-        failure.map(|failure| failure.as_seen_at(now)).or_else(|| self.exchanger.gate.closed(now))
     }
 
     /// Reserves the one exchange that may be on its way.
     fn take_off(
         self: &Arc<Self>,
         flights: &mut HashMap<CacheKey, Flight>,
-        subject: &Subject,
+        subject: Subject,
         key: CacheKey,
     ) -> (Pilot, Flight) {
         let (landing, flight) = Flight::take_off();
         flights.insert(key, flight.clone());
-        let purges = self.cache.purges.load(Ordering::SeqCst);
-        // A copy of the token: the request's own buffers must not live as long as the queue is.
-        let (tokens, subject) = (Arc::clone(self), subject.detached());
-        let rejected = None;
-        (Pilot { tokens, subject, key, rejected, purges, landing, landed: false }, flight)
+        let purges = self.cache.store.purges(subject.id());
+        let tokens = Arc::clone(self);
+        (Pilot { tokens, subject, key, purges, landing, landed: false }, flight)
     }
 
     /// Runs it in a task of its own: it belongs to nobody who waits for it. Never under the lock: a
@@ -297,9 +307,16 @@ impl UserTokens {
         self.cache.clock.now()
     }
 
+    /// A session belongs to its route: what one route lets go on, another need not.
     fn session_key(&self, name: &[u8]) -> CacheKey {
         let mut key = CacheKey::builder();
-        key.field("session of", self.base.as_bytes());
+        key.field("session of", self.exchanger.base.as_bytes());
+        key.field("route", self.route.as_bytes());
+        let named_by: &[u8] = match self.spec().session.as_ref().map(|session| &session.key) {
+            Some(SessionKey::Fixed(_)) => b"route",
+            _ => b"call",
+        };
+        key.field("named by", named_by);
         key.field("name", name);
         key.finish()
     }
@@ -310,7 +327,7 @@ struct Pilot {
     tokens: Arc<UserTokens>,
     subject: Subject,
     key: CacheKey,
-    rejected: Option<Arc<AccessToken>>,
+    /// What the store said when it took off.
     purges: u64,
     landing: Landing,
     landed: bool,
@@ -319,71 +336,58 @@ struct Pilot {
 impl Pilot {
     async fn fly(mut self, claims: Option<ClaimsRequest>) {
         let timer = self.tokens.metrics.seconds.start_timer();
-        let obtained = self.tokens.exchanger.exchange(&self.subject, claims.as_ref()).await;
+        let exchanger = &self.tokens.exchanger;
+        let obtained = exchanger.exchange(&self.key, &self.subject, claims.as_ref()).await;
         timer.observe_duration();
         // A refresh token has no place here: without a session nobody would ever use it.
         let end = self.subject.expires(&self.tokens.cache.clock);
-        self.land(obtained.map(|obtained| obtained.token.no_longer_than(end)));
+        self.land(obtained.map(|obtained| Arc::new(obtained.token.no_longer_than(end))));
     }
 
-    fn land(&mut self, fetched: Result<AccessToken, AcquireError>) {
+    fn land(&mut self, fetched: Fetched) {
         self.landed = true;
         let (tokens, cache) = (&self.tokens, &self.tokens.cache);
-        let client = &tokens.spec().client;
-        tokens.metrics.landed(&client.name, &fetched);
-        let fetched = match fetched.map(Arc::new) {
+        let client = tokens.spec().client.name.as_ref();
+        let error = fetched.as_ref().err().map(|failure| failure.error.as_ref());
+        tokens.metrics.landed(client, error);
+        match &fetched {
             Ok(token) => {
-                tokens.exchanger.gate.note(None);
-                self.keep(&token);
-                tracing::debug!(client = %client.name, "token on behalf of a caller obtained");
-                Ok(token)
+                tracing::debug!(client, "token on behalf of a caller obtained");
+                let now = cache.clock.now();
+                if token.is_cacheable() && !token.is_expired(now) {
+                    cache.store.put(self.subject.id(), self.key, token, self.purges, now);
+                }
             }
-            Err(error) => Err(self.remember(error)),
-        };
+            Err(failure) => tokens.log(&failure.error),
+        }
         cache.flights(&self.key).remove(&self.key);
         self.landing.tell(fetched);
     }
+}
 
-    fn keep(&self, token: &Arc<AccessToken>) {
-        let cache = &self.tokens.cache;
-        cache.failures.remove(&self.key);
-        let now = cache.clock.now();
-        let may_be_kept = token.is_cacheable() && !token.is_expired(now);
-        if may_be_kept && cache.purges.load(Ordering::SeqCst) == self.purges {
-            cache.store.put(self.subject.id(), self.key, token, now);
+impl UserTokens {
+    /// A person who must act is nobody's fault here; the rest is for operations.
+    fn log(&self, error: &AcquireError) {
+        let client = &self.spec().client;
+        let (client, authority) = (client.name.as_ref(), client.authority.name());
+        let (reason, what) = (error.reason(), "no token on behalf of a caller");
+        if error.needs_user().is_some() {
+            tracing::info!(client, authority, reason, %error, what);
+        } else {
+            tracing::warn!(client, authority, reason, %error, what);
         }
-    }
-
-    fn remember(&self, error: AcquireError) -> AcquireFailure {
-        let cache = &self.tokens.cache;
-        let client = &self.tokens.spec().client;
-        let (name, authority) = (client.name.as_ref(), client.authority.name());
-        let reason = error.reason();
-        tracing::warn!(client = name, authority, reason, %error, "no token on behalf of a caller");
-        let error = Arc::new(error);
-        self.tokens.exchanger.gate.note(Some(&error));
-        let (now, subject) = (cache.clock.now(), self.subject.id());
-        if let (Some(rejected), AcquireError::NeedsUser(_)) = (&self.rejected, &*error) {
-            // Neither the upstream nor the authority wants it any more.
-            cache.store.remove(subject, &self.key, rejected, now);
-        }
-        let streak = cache.failures.get(&self.key).map_or(1, |failure| failure.streak + 1);
-        let failure = Failure::new(error, streak, now);
-        let seen = failure.as_seen_at(now);
-        cache.failures.insert(self.key, Arc::new(failure));
-        seen
     }
 }
 
 impl Drop for Pilot {
     fn drop(&mut self) {
         if !self.landed {
-            self.land(Err(AcquireError::Aborted));
+            let (error, retry_in) = (Arc::new(AcquireError::Aborted), SOON);
+            self.land(Err(AcquireFailure { error, retry_in }));
         }
     }
 }
 
 const FLIGHT_SHARDS: usize = 64;
-/// Keys whose latest failure, or rejection by an upstream, is remembered.
-const REMEMBERED: usize = 65_536;
+const REJECTIONS: usize = 65_536;
 const SOON: Duration = Duration::from_secs(1);

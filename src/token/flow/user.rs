@@ -47,9 +47,8 @@ impl UserFlow {
             Self::TokenExchange(exchange) => {
                 let mut form = self.fixed();
                 form.push("subject_token", subject.token());
-                if let Some(actor) = actor.and_then(|actor| std::str::from_utf8(actor.bare()).ok())
-                {
-                    form.push("actor_token", actor);
+                if let Some(actor) = actor {
+                    form.push("actor_token", actor.bare());
                     form.push("actor_token_type", &exchange.actor_token_type);
                 }
                 form
@@ -66,6 +65,10 @@ impl UserFlow {
         if !scopes.is_empty() {
             form.push("scope", &scopes.join(" "));
         }
+        // Without them the new token may be for more than the first was (RFC 8707 section 2.2).
+        for resource in &self.target().resource {
+            form.push("resource", resource);
+        }
         form
     }
 
@@ -73,15 +76,31 @@ impl UserFlow {
     #[must_use]
     pub fn accepts(&self, issued_token_type: Option<&str>) -> bool {
         match (self, issued_token_type) {
-            (Self::TokenExchange(exchange), Some(issued)) => match &exchange.requested_token_type {
-                Some(requested) => requested == issued,
-                None => [ACCESS_TOKEN, JWT].contains(&issued),
-            },
+            (Self::TokenExchange(exchange), Some(issued)) => {
+                match exchange.requested_token_type.as_deref() {
+                    // An access token that comes with one, whichever of the two the server names.
+                    Some(REFRESH_TOKEN) => [ACCESS_TOKEN, REFRESH_TOKEN].contains(&issued),
+                    Some(requested) => requested == issued,
+                    None => [ACCESS_TOKEN, JWT].contains(&issued),
+                }
+            }
             (Self::TokenExchange(_), None) => false,
             // The other grants know no such member; Entra's sends it for SAML only.
             (Self::JwtBearer(_) | Self::OnBehalfOf(_), issued) => {
                 issued.is_none_or(|issued| [ACCESS_TOKEN, JWT].contains(&issued))
             }
+        }
+    }
+
+    /// Whether a refresh token must come with the access token: where only the one was asked for and no other
+    /// came, it would stand in the other's place.
+    #[must_use]
+    pub fn needs_refresh_token(&self) -> bool {
+        match self {
+            Self::TokenExchange(exchange) => {
+                exchange.requested_token_type.as_deref() == Some(REFRESH_TOKEN)
+            }
+            Self::JwtBearer(_) | Self::OnBehalfOf(_) => false,
         }
     }
 
