@@ -179,11 +179,8 @@ impl UserTokens {
             },
             Next::Refused(failure) => Err(failure),
         };
-        // Within its margin it is no longer handed out freely, but better than a passing failure.
-        fetched.or_else(|failure| match held.filter(|token| !token.is_expired(self.now())) {
-            Some(token) if failure.error.needs_user().is_none() => Ok(token),
-            _ => Err(failure),
-        })
+        // Within its margin it is no longer handed out freely, but better than a failure of any kind.
+        fetched.or_else(|failure| held.filter(|token| !token.is_expired(self.now())).ok_or(failure))
     }
 
     /// The place of the token of a session, which a person's call begins.
