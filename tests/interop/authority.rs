@@ -13,7 +13,8 @@ use serde_json::Value;
 
 use crate::{
     plain_http::{self, Answer},
-    process::{ChildGuard, folder},
+    process::ChildGuard,
+    program::folder,
 };
 
 /// A running authority; it ends when this is dropped.

@@ -10,11 +10,10 @@ use serde_json::Value;
 
 use crate::{
     authority::Authority,
-    only_bearer_token,
     plain_http::Answer,
     process::poll,
     proxy::{Place, Proxy, quoted},
-    upstream::{GREETING, Upstream},
+    upstream::{GREETING, Upstream, only_bearer_token},
 };
 
 #[test]

@@ -27,7 +27,9 @@ mod inbound;
 mod msal;
 mod plain_http;
 mod plain_server;
+mod plan;
 mod process;
+mod program;
 mod proxy;
 #[path = "../process/scratch.rs"]
 mod scratch;
@@ -37,8 +39,9 @@ use serde_json::{Value, json};
 
 use crate::{
     authority::Authority,
-    proxy::{Plan, Proxy, TARGET, quoted},
-    upstream::{GREETING, Upstream},
+    plan::{Plan, TARGET, call},
+    proxy::{Proxy, quoted},
+    upstream::{GREETING, Upstream, only_bearer_token},
 };
 
 /// How Vicar is told where the token endpoint is.
@@ -83,7 +86,7 @@ fn carries_a_valid_token(reach: Reach, method: &str) {
     let authority = Authority::start();
     let upstream = Upstream::start();
     let (client_id, secret) = authority.client(method);
-    let proxy = Proxy::start(&plan(&authority, reach, method, secret, &upstream));
+    let proxy = plan(&authority, reach, method, secret, &upstream).start();
 
     assert_greeted(&proxy);
     let heads = upstream.heads();
@@ -117,9 +120,9 @@ fn carries_a_valid_token(reach: Reach, method: &str) {
 fn wrong_secret_is_a_silent_502(method: &str) {
     let authority = Authority::start();
     let upstream = Upstream::start();
-    let proxy = Proxy::start(&plan(&authority, Reach::Discovery, method, WRONG_SECRET, &upstream));
+    let proxy = plan(&authority, Reach::Discovery, method, WRONG_SECRET, &upstream).start();
 
-    let answer = proxy.call();
+    let answer = call(&proxy);
     let last = authority.last();
     assert_eq!(last["status"], 401, "the authority refuses the client: {last}");
     assert_eq!(last["authentication"], json!([method]), "{last}");
@@ -169,16 +172,9 @@ fn plan<'a>(
 
 /// Calls through Vicar and wants the upstream's own answer.
 fn assert_greeted(proxy: &Proxy) {
-    let answer = proxy.call();
+    let answer = call(proxy);
     let greeted = answer.status == 200 && answer.body == GREETING;
     assert!(greeted, "not the upstream's answer: {answer:?}; vicar said:\n{}", proxy.log());
-}
-
-/// The token of the one `Authorization` field in a request head.
-fn only_bearer_token(head: &str) -> &str {
-    let values: Vec<&str> = plain_http::field(head, "authorization").collect();
-    assert_eq!(values.len(), 1, "exactly one Authorization field: {head}");
-    values[0].strip_prefix("Bearer ").expect("the Bearer scheme (RFC 6750 section 2.1)")
 }
 
 /// The form of a token request: RFC 6749 sections 2.3.1 and 4.4.2, RFC 8707 section 2.2.

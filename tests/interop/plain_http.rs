@@ -1,6 +1,7 @@
 //! A minimal HTTP/1.1 client over std: one request, one connection, everything bounded.
 //!
-//! It speaks to Vicar as a plain legacy application would, and to the fake parties of a test.
+//! It speaks to Vicar as a plain legacy application would, and to the fake parties of a test. Other
+//! test targets use this file as well.
 
 use std::{
     io::{self, Read, Write},

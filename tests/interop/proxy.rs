@@ -1,4 +1,5 @@
-//! The real `vicar` binary with a configuration written for one test.
+//! The real `vicar` binary with a configuration written for one test. Other test targets use this file
+//! as well.
 
 use std::{
     fs::{self, File},
@@ -13,20 +14,6 @@ use crate::{
     plain_http::{self, Answer},
     process::{ChildGuard, ScratchGuard, poll},
 };
-
-/// What differs between tests: one client at one authority, one route to one upstream.
-#[derive(Debug)]
-pub(crate) struct Plan<'a> {
-    /// The key under `authority`, as YAML.
-    pub(crate) authority: String,
-    pub(crate) client_id: &'a str,
-    /// The key under `credential`.
-    pub(crate) method: &'a str,
-    pub(crate) secret: &'a str,
-    pub(crate) scope: &'a str,
-    pub(crate) resource: &'a str,
-    pub(crate) upstream: SocketAddr,
-}
 
 /// A running Vicar that accepts requests; it ends when this is dropped, and its files go with it.
 #[derive(Debug)]
@@ -45,11 +32,6 @@ pub(crate) struct Place<'a> {
 }
 
 impl Proxy {
-    /// Starts Vicar for a plan.
-    pub(crate) fn start(plan: &Plan<'_>) -> Self {
-        Self::configured(|place| configuration(plan, place))
-    }
-
     /// Starts Vicar with the YAML that `write` makes; tries again when it leaves at once, as a port
     /// that was free may be taken.
     pub(crate) fn configured(write: impl Fn(&Place<'_>) -> String) -> Self {
@@ -95,11 +77,6 @@ impl Proxy {
         }
     }
 
-    /// Sends what a legacy application would: plain HTTP, with a credential of its own.
-    pub(crate) fn call(&self) -> Answer {
-        self.get(TARGET, CALLERS_CREDENTIAL)
-    }
-
     /// Sends what a caller with a token would.
     pub(crate) fn call_with(&self, target: &str, token: &str) -> Answer {
         self.get(target, &format!("Authorization: Bearer {token}\r\n"))
@@ -110,7 +87,7 @@ impl Proxy {
         self.address
     }
 
-    /// Sends a request with these header lines, each with its line end.
+    /// Sends a GET request; `fields` are further header lines, each with its line end.
     pub(crate) fn get(&self, target: &str, fields: &str) -> Answer {
         match plain_http::get(self.address, target, fields) {
             Ok(answer) => answer,
@@ -139,53 +116,10 @@ fn free_addresses() -> io::Result<[SocketAddr; 2]> {
     Ok([first.local_addr()?, second.local_addr()?])
 }
 
-/// The YAML for a plan; the secret is a file, as in a pod.
-fn configuration(plan: &Plan<'_>, place: &Place<'_>) -> String {
-    let Place { listener, admin, .. } = place;
-    let secret = place.file("secret", plan.secret);
-    format!(
-        "\
-admin:
-  address: {admin}
-listeners:
-  outbound:
-    address: {listener}
-clients:
-  reports:
-    authority:
-      {authority}
-    client_id: {client_id}
-    credential:
-      {method}: {{ file: {secret} }}
-routes:
-  - name: reports
-    listener: outbound
-    token:
-      client_credentials:
-        client: reports
-        scopes: [{scope}]
-        resource: [{resource}]
-    upstream: http://{upstream}
-",
-        authority = plan.authority,
-        client_id = quoted(plan.client_id),
-        method = plan.method,
-        scope = quoted(plan.scope),
-        resource = quoted(plan.resource),
-        upstream = plan.upstream,
-    )
-}
-
 /// A YAML single-quoted scalar (YAML 1.2.2 section 7.3.2), its `$` kept from Vicar's expansion.
 pub(crate) fn quoted(text: &str) -> String {
     format!("'{}'", text.replace('\'', "''").replace('$', "$$"))
 }
-
-/// What the caller asks for; the upstream must see the same.
-pub(crate) const TARGET: &str = "/reports/today?page=1";
-
-/// A credential that must not reach the upstream, in a case of its own.
-const CALLERS_CREDENTIAL: &str = "authorization: Basic b2Y6dGhlIGNhbGxlcg==\r\n";
 
 /// A port that was free may be taken this often.
 const START_TRIES: u32 = 3;

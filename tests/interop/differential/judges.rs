@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     authority,
-    process::{self, folder},
+    program::{self, folder},
     proxy::{Proxy, quoted},
     upstream::Upstream,
 };
@@ -85,7 +85,7 @@ pub(super) fn jose(signers: &[Signer], cases: &[Case], now: u64) -> Vec<String> 
 
 /// What joserfc says about every token.
 pub(super) fn joserfc(signers: &[Signer], cases: &[Case], now: u64) -> Vec<String> {
-    let command = process::python("verify_many.py", "joserfc");
+    let command = program::python("verify_many.py", "joserfc");
     peer(command, signers, cases, now)
 }
 
@@ -102,7 +102,7 @@ fn peer(command: Command, signers: &[Signer], cases: &[Case], now: u64) -> Vec<S
     let tokens = cases.iter().map(|case| Value::from(case.token.as_str()));
     let lines: Vec<String> =
         [rules].into_iter().chain(tokens).map(|line| line.to_string()).collect();
-    let answers = process::ask(command, &lines);
+    let answers = program::ask(command, &lines);
     assert_eq!(answers.len(), cases.len(), "one answer for each token; see above");
     answers
 }

@@ -10,13 +10,13 @@ use super::{
     CLIENT_ID, EVERYTHING, Inputs, Pair, Proof, REFRESH_TOKEN, SCOPES, SECRET, Setup, Step, TENANT,
     combinations, form::Form,
 };
-use crate::process;
+use crate::program;
 
 /// What every method asks for in every set-up.
 pub(super) fn forms(inputs: &Inputs) -> BTreeMap<(Setup, &'static str), Form> {
     let calls: Vec<String> =
         combinations().map(|(setup, pair)| call(inputs, setup, pair).to_string()).collect();
-    let bodies = process::ask(process::python("msal_forms.py", "msal"), &calls);
+    let bodies = program::ask(program::python("msal_forms.py", "msal"), &calls);
     assert_eq!(bodies.len(), calls.len(), "one body for each call; see above");
     let form = |body: &String| {
         let body: String = serde_json::from_str(body).expect("a JSON text");
