@@ -9,6 +9,9 @@ cargo_deny_version := "0.20.2"
 # An allowed licence or doubled crate that is no longer in the tree leaves deny.toml as well.
 stale_exceptions := "-D license-not-encountered -D unmatched-skip -D unnecessary-skip"
 
+# One set of features for the tests against others: Vicar is compiled once for all of them.
+others := "authorities,interop"
+
 # Test vectors that nobody here wrote, in a folder beside the checkout.
 default_vectors := "../shared/vectors"
 
@@ -82,7 +85,17 @@ interop-setup:
 #
 # Vicar against those parties; `just interop-setup interop` from nothing.
 interop:
-    cargo test --features interop --test interop -- --show-output
+    cargo test --features {{ others }} --test interop -- --show-output
+
+# Needs Maven and a JDK, 17 or newer. A minute at first (270 MB), nothing while they are there.
+#
+# Installs authorities nobody here wrote: Keycloak and NAV's mock-oauth2-server.
+authorities-setup:
+    tests/authorities/setup
+
+# Vicar on behalf of its callers at those; `just authorities-setup authorities` from nothing.
+authorities:
+    cargo test --features {{ others }} --test authorities
 
 # It checks each sentence it says: a demo that shows what is not true is worse than none.
 demo:
