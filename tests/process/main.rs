@@ -11,7 +11,9 @@
     reason = "a test stops at the first surprise and waits by the real clock"
 )]
 
+mod caller_key;
 mod child;
+mod full_port;
 mod h2;
 mod party;
 mod scratch;

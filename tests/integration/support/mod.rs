@@ -2,6 +2,8 @@
 
 pub mod authority;
 pub mod client;
+#[path = "../../process/full_port.rs"]
+pub(crate) mod full_port;
 pub mod issuer;
 pub mod pki;
 pub mod upstream;

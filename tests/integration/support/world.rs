@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::authority::{Asked, Authority};
 use super::client::{Reply, get};
 use super::issuer::{self, Key, bearer, claims_with};
-use super::upstream::Upstream;
+use super::upstream::{Seen, Upstream};
 use super::vicar::Vicar;
 
 /// A world with one key, one authority that is issuer and token endpoint, and one upstream.
@@ -14,6 +14,35 @@ pub struct World {
     pub authority: Authority,
     pub upstream: Upstream,
     pub vicar: Vicar,
+}
+
+/// What is in a world's configuration besides its routes: pieces of YAML, in which `AUTHORITY` stands for
+/// the authority's address.
+#[derive(Clone, Copy, Debug)]
+pub struct Terms<'t> {
+    /// Further keys at the top, each with the end of its line.
+    pub top: &'t str,
+    /// What issuer `i` is.
+    pub issuer: &'t str,
+    /// Where client `c` is registered.
+    pub authority: &'t str,
+    /// How it proves itself.
+    pub credential: &'t str,
+    /// Further keys of it, each after a comma.
+    pub client: &'t str,
+}
+
+impl Default for Terms<'_> {
+    fn default() -> Self {
+        Self {
+            top: "",
+            issuer: "jwks: { issuer: 'https://issuer.test/', uri: 'AUTHORITY/jwks' }, \
+                     audiences: ['api://orders']",
+            authority: "token_endpoint: 'AUTHORITY/token'",
+            credential: "client_secret_post: { danger_inline: s3cret }",
+            client: "",
+        }
+    }
 }
 
 impl World {
@@ -29,19 +58,23 @@ impl World {
 
     /// The same with this upstream.
     pub async fn with_upstream(upstream: Upstream, token: &str, extra: &str) -> Self {
+        Self::start(upstream, Terms::default(), &route(token, extra)).await
+    }
+
+    /// A world with these routes, in which `UPSTREAM` stands for the upstream's address.
+    pub async fn start(upstream: Upstream, terms: Terms<'_>, routes: &str) -> Self {
         let authority = Authority::start().await;
         let key = Key::new("k");
         issuer::publish(&authority, &[&key]);
-        let endpoint = authority.token_endpoint();
-        let vicar = Vicar::start(&format!(
-            "{}clients:\n  c:\n    authority: {{ {endpoint} }}\n    client_id: me\n    \
-             credential: {{ client_secret_post: {{ danger_inline: s3cret }} }}\n    warm_up: false\n\
-             routes:\n  - {{ name: r, listener: l, authenticate: {{ issuers: [i] }}, \
-             token: {{ {token} }}, upstream: '{}' {extra} }}\n",
-            issuer::issuer_yaml(&authority, ""),
-            upstream.url(),
-        ));
-        Self { key, authority, upstream, vicar }
+        let Terms { top, issuer, authority: registered, credential, client } = terms;
+        let yaml = format!(
+            "runtime: {{ workers: 2 }}\nlog: {{ access: false }}\nshutdown: {{ grace: 5s }}\n\
+             admin: {{ address: '127.0.0.1:0' }}\n{top}listeners:\n  l: {{ address: '127.0.0.1:0' }}\n\
+             issuers:\n  i: {{ {issuer} }}\nclients:\n  c: {{ authority: {{ {registered} }}, \
+             client_id: me, credential: {{ {credential} }}, warm_up: false {client} }}\nroutes:\n{routes}",
+        );
+        let yaml = yaml.replace("AUTHORITY", authority.url()).replace("UPSTREAM", upstream.url());
+        Self { key, authority, upstream, vicar: Vicar::start(&yaml) }
     }
 
     /// A token of this person, with these claims changed.
@@ -62,4 +95,17 @@ impl World {
         assert_eq!(asked.len(), 1, "{asked:?}");
         asked[0].clone()
     }
+
+    /// The tokens that reached the upstream, in order.
+    pub fn bearers(&self) -> Vec<String> {
+        self.upstream.seen().iter().map(Seen::bearer).collect()
+    }
+}
+
+/// A route `r` with this `token` and these further keys.
+pub fn route(token: &str, extra: &str) -> String {
+    format!(
+        "  - {{ name: r, listener: l, authenticate: {{ issuers: [i] }}, token: {{ {token} }}, \
+         upstream: 'UPSTREAM' {extra} }}\n"
+    )
 }

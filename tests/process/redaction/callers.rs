@@ -1,21 +1,16 @@
 //! Nothing of a caller in any log line, metric or answer: not its token, not a piece of it, not what its
 //! claims say, whether they are believed or not.
 
-use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _};
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 
 use super::scanner::Scanner;
+use crate::caller_key::{CallerKey, encode};
 use crate::party::{Party, respond};
 use crate::vicar_process::{Setup, Vicar};
 
 #[test]
 fn nothing_of_a_caller_is_told_whatever_is_wrong_with_it() {
-    let pair = Ed25519KeyPair::generate().expect("a key");
-    let keys = json!({ "keys": [{
-        "kty": "OKP", "crv": "Ed25519", "kid": "k", "x": encode(pair.public_key().as_ref()),
-    }] });
+    let key = CallerKey::generate();
     // An issuer that fails in different ways and repeats what it was told.
     let issuer = Party::start(|request, stream| {
         let told = String::from_utf8_lossy(&request.body).into_owned();
@@ -31,10 +26,10 @@ fn nothing_of_a_caller_is_told_whatever_is_wrong_with_it() {
     let upstream = Party::answering("ok");
     let yaml = YAML.replace("ISSUER", &issuer.address.to_string());
     let yaml = yaml.replace("UPSTREAM", &upstream.address.to_string());
-    let vicar = Setup::new(yaml).file("jwks.json", &keys.to_string()).start();
+    let vicar = Setup::new(yaml).file("jwks.json", &key.set().to_string()).start();
     let scanner = Scanner::new(MARKERS);
     let mut leaks = Vec::new();
-    for (what, token) in tokens(&pair) {
+    for (what, token) in tokens(&key) {
         for path in ["/signed", "/asked", "/claimed", "/optional"] {
             leaks.extend(leaks_of(&vicar, &scanner, &format!("{what} {path}"), path, &token));
         }
@@ -69,7 +64,7 @@ fn leaks_of(vicar: &Vicar, scanner: &Scanner, what: &str, path: &str, token: &st
 }
 
 /// Tokens with marks in every place, by what is wrong with each.
-fn tokens(pair: &Ed25519KeyPair) -> Vec<(&'static str, String)> {
+fn tokens(key: &CallerKey) -> Vec<(&'static str, String)> {
     let header = json!({ "alg": "EdDSA", "kid": "k" });
     let claims = json!({
         "iss": "https://issuer.test", "aud": "api", "sub": CLAIM, "email": CLAIM, "jti": CLAIM,
@@ -86,17 +81,17 @@ fn tokens(pair: &Ed25519KeyPair) -> Vec<(&'static str, String)> {
         header
     };
     let mut tokens = vec![
-        ("good", sign(pair, &header, &claims)),
-        ("audience", sign(pair, &header, &with("aud", CLAIM.into()))),
-        ("issuer", sign(pair, &header, &with("iss", CLAIM.into()))),
-        ("expired", sign(pair, &header, &with("exp", 1.into()))),
-        ("type", sign(pair, &header, &with("exp", CLAIM.into()))),
-        ("cnf", sign(pair, &header, &with("cnf", json!({ "jkt": CLAIM })))),
-        ("tid", sign(pair, &header, &with("tid", CLAIM.into()))),
-        ("kid", sign(pair, &in_header("kid", KID), &claims)),
-        ("alg", sign(pair, &in_header("alg", KID), &claims)),
-        ("typ", sign(pair, &in_header("typ", KID), &claims)),
-        ("jku", sign(pair, &in_header("jku", KID), &claims)),
+        ("good", key.sign(&header, &claims)),
+        ("audience", key.sign(&header, &with("aud", CLAIM.into()))),
+        ("issuer", key.sign(&header, &with("iss", CLAIM.into()))),
+        ("expired", key.sign(&header, &with("exp", 1.into()))),
+        ("type", key.sign(&header, &with("exp", CLAIM.into()))),
+        ("cnf", key.sign(&header, &with("cnf", json!({ "jkt": CLAIM })))),
+        ("tid", key.sign(&header, &with("tid", CLAIM.into()))),
+        ("kid", key.sign(&in_header("kid", KID), &claims)),
+        ("alg", key.sign(&in_header("alg", KID), &claims)),
+        ("typ", key.sign(&in_header("typ", KID), &claims)),
+        ("jku", key.sign(&in_header("jku", KID), &claims)),
         ("opaque", OPAQUE.to_owned()),
         ("parts", format!("{OPAQUE}.{OPAQUE}.{OPAQUE}")),
     ];
@@ -105,16 +100,6 @@ fn tokens(pair: &Ed25519KeyPair) -> Vec<(&'static str, String)> {
     tokens.push(("signature", format!("{message}.{}", encode([7; 64]))));
     tokens.extend((0..4).map(|number| ("asked", format!("{OPAQUE}{}", "A".repeat(number)))));
     tokens
-}
-
-fn sign(pair: &Ed25519KeyPair, header: &Value, claims: &Value) -> String {
-    let message = format!("{}.{}", encode(header.to_string()), encode(claims.to_string()));
-    let signature = pair.sign(message.as_bytes());
-    format!("{message}.{}", encode(signature.as_ref()))
-}
-
-fn encode(bytes: impl AsRef<[u8]>) -> String {
-    URL_SAFE_NO_PAD.encode(bytes)
 }
 
 const CLAIM: &str = "Cm7Wz3Kt9Xq5Vn1Jd8Lr2Hs6Yb4Mg0Fp";

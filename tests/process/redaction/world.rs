@@ -3,17 +3,17 @@
 
 use std::{
     io::{self, Read as _, Write as _},
-    net::{Ipv4Addr, SocketAddr, TcpStream},
+    net::{SocketAddr, TcpStream},
     thread,
     time::Duration,
 };
 
 use serde_json::json;
-use socket2::{Domain, Socket, Type};
 
 use super::goaway::{self, TlsGoaway};
 use super::marker::{BAD_TOKEN, DESCRIPTION, PROXY_PASSWORD, SECRET, TOKEN, UPSTREAM};
 use crate::{
+    full_port::FullPort,
     party::{After, DeadPort, Party, Request, issue, listen, reset_at_close, respond},
     vicar_process::Setup,
 };
@@ -313,33 +313,6 @@ fn cut_short(stream: &mut TcpStream, body: &str) -> io::Result<After> {
 fn silence() -> After {
     thread::sleep(LONGER_THAN_ANY_LIMIT);
     After::Close
-}
-
-/// A port whose queue is full, so that no connection is ever made.
-#[derive(Debug)]
-struct FullPort {
-    address: SocketAddr,
-    _sockets: Vec<Socket>,
-}
-
-impl FullPort {
-    fn reserve() -> Self {
-        let open = || Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
-        let listener = open();
-        let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-        listener.bind(&any.into()).and_then(|()| listener.listen(0)).expect("a free port");
-        let address = listener.local_addr().ok().and_then(|address| address.as_socket());
-        let address = address.expect("a bound address");
-        let mut sockets = vec![listener];
-        for _ in 0..4 {
-            let waiting = open();
-            waiting.set_nonblocking(true).expect("a socket that does not wait");
-            // Some of them get in, the rest wait before the door with those that come later.
-            drop(waiting.connect(&address.into()));
-            sockets.push(waiting);
-        }
-        Self { address, _sockets: sockets }
-    }
 }
 
 /// Longer than Vicar's limits here, shorter than a test's patience.
