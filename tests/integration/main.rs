@@ -37,6 +37,7 @@ mod injection;
 mod introspection;
 mod listeners;
 mod on_behalf;
+mod on_behalf_faults;
 mod routing;
 mod streaming;
 mod upstream_tls;

@@ -2,6 +2,7 @@
 
 mod access_log;
 mod metrics;
+mod on_behalf;
 mod output;
 
 use crate::party::{DeadPort, Party};
