@@ -142,3 +142,84 @@ const MAX_WAITING: usize = 16_384;
 const SILENCES: u32 = 3;
 const MAX_TENANTS: usize = 1024;
 const SOON: Duration = Duration::from_secs(1);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::authority::AuthorityError;
+
+    fn silence() -> Arc<AcquireError> {
+        Arc::new(AuthorityError::Unreachable("no route".to_owned()).into())
+    }
+
+    fn throttled(whole_client: bool) -> Arc<AcquireError> {
+        let (status, retry_after, details) = (429, Duration::from_secs(60), None);
+        Arc::new(AcquireError::Throttled { status, retry_after, whole_client, details })
+    }
+
+    fn person(name: &str) -> CacheKey {
+        let mut key = CacheKey::builder();
+        key.field("person", name.as_bytes());
+        key.finish()
+    }
+
+    fn gate() -> (Gate, Arc<crate::clock::ManualClock>) {
+        let (clock, moved) = Clock::manual();
+        (Gate::new(clock, 1), moved)
+    }
+
+    fn is_closed(gate: &Gate, tenant: Option<&str>) -> bool {
+        gate.closed(tenant, gate.clock.now()).is_some()
+    }
+
+    #[test]
+    fn an_answer_that_was_on_its_way_does_not_take_a_closing_back() {
+        let (gate, clock) = gate();
+        gate.note(None, &person("a"), Some(&throttled(true)));
+        gate.note(None, &person("b"), None);
+        assert!(is_closed(&gate, None));
+        clock.advance(Duration::from_secs(61));
+        assert!(!is_closed(&gate, None));
+        gate.note(None, &person("b"), None);
+        assert!(gate.lock().is_empty(), "nothing is kept of what has passed");
+    }
+
+    #[test]
+    fn trouble_in_one_tenant_or_of_one_person_is_not_that_of_others() {
+        let (gate, _) = gate();
+        gate.note(Some("theirs"), &person("a"), Some(&throttled(true)));
+        assert!(is_closed(&gate, Some("theirs")) && !is_closed(&gate, Some("ours")));
+        gate.note(Some("ours"), &person("a"), Some(&throttled(false)));
+        (0..9).for_each(|_| gate.note(Some("ours"), &person("a"), Some(&silence())));
+        assert!(!is_closed(&gate, Some("ours")));
+        gate.note(Some("ours"), &person("b"), Some(&silence()));
+        gate.note(Some("ours"), &person("a"), Some(&silence()));
+        assert!(is_closed(&gate, Some("ours")), "three in a row, not all of one person");
+    }
+
+    #[test]
+    fn many_that_fail_together_are_one_failure() {
+        let (gate, _) = gate();
+        (0..99).for_each(|n| gate.note(None, &person(&n.to_string()), Some(&silence())));
+        let closed = gate.closed(None, gate.clock.now()).unwrap();
+        assert!(closed.retry_in < Duration::from_millis(400), "{:?}", closed.retry_in);
+    }
+
+    #[tokio::test]
+    async fn whoever_waits_does_not_ask_when_the_gate_has_closed_meanwhile() {
+        let (gate, _) = gate();
+        let held = gate.enter(None, Duration::from_secs(9)).await.unwrap();
+        let waiting = gate.enter(None, Duration::from_secs(9));
+        let closes = async {
+            gate.note(None, &person("a"), Some(&throttled(true)));
+            drop(held);
+        };
+        let (entered, ()) = tokio::join!(waiting, closes);
+        assert_eq!(
+            entered.err().map(|failure| failure.error.reason()),
+            Some("authority_throttled")
+        );
+        let busy = gate.enter(Some("another"), Duration::from_millis(1)).await;
+        assert!(busy.is_ok(), "its place was given free");
+    }
+}

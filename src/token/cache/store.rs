@@ -175,3 +175,62 @@ const HELD: u64 = size_of::<Held>() as u64;
 const TYPICAL: u64 = 2048;
 const SHARD: u64 = 1024 * 1024;
 const TURNS: usize = 64;
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::clock::Clock;
+    use crate::token::Lifetime;
+
+    fn key(name: &str) -> CacheKey {
+        let mut key = CacheKey::builder();
+        key.field("key", name.as_bytes());
+        key.finish()
+    }
+
+    fn token(bytes: usize, seconds: u64, now: Moment) -> Arc<AccessToken> {
+        let lifetime = Lifetime::new(Duration::from_secs(seconds), None);
+        Arc::new(AccessToken::new(&"t".repeat(bytes), lifetime, now).unwrap())
+    }
+
+    #[test]
+    fn what_was_asked_for_before_a_purge_is_not_kept_after_it() {
+        let (store, now) = (Store::new(1 << 20, 8), Clock::system().now());
+        let (subject, other) = (key("alice"), key("alice's other token"));
+        let purges = store.purges(&subject);
+        store.put(&subject, other, &token(9, 60, now), purges, now);
+        assert_eq!(store.purge(&subject), 1);
+        store.put(&subject, other, &token(9, 60, now), purges, now);
+        assert_eq!(store.subjects(), 0);
+        store.put(&subject, other, &token(9, 60, now), store.purges(&subject), now);
+        assert!(store.get(&subject, &other).is_some());
+    }
+
+    #[test]
+    fn the_oldest_of_a_subject_go_rather_than_all_of_them() {
+        let (store, now) = (Store::new(256 * 1024, 1000), Clock::system().now());
+        let (subject, purges) = (key("alice"), 0);
+        for number in 0..100 {
+            let key = key(&number.to_string());
+            store.put(&subject, key, &token(8 * 1024, 60, now), purges, now);
+            assert!(store.get(&subject, &key).is_some(), "the newest stays: {number}");
+        }
+        assert!(store.get(&subject, &key("0")).is_none());
+        assert!(store.bytes() <= 256 * 1024, "{}", store.bytes());
+    }
+
+    #[test]
+    fn sweeping_takes_what_has_expired_and_nothing_else() {
+        let (store, now) = (Store::new(1 << 20, 8), Clock::system().now());
+        for (name, seconds) in [("short", 10), ("long", 100)] {
+            store.put(&key("alice"), key(name), &token(9, seconds, now), 0, now);
+        }
+        store.put(&key("bob"), key("short"), &token(9, 10, now), 0, now);
+        store.sweep(now.after(Duration::from_secs(11)));
+        assert!(store.get(&key("alice"), &key("short")).is_none());
+        assert!(store.get(&key("alice"), &key("long")).is_some());
+        assert_eq!(store.subjects(), 1);
+    }
+}
