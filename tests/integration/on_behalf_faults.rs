@@ -492,6 +492,23 @@ async fn a_token_that_is_still_good_survives_every_fault() {
 }
 
 #[tokio::test]
+async fn a_token_that_expires_while_its_renewal_fails_is_not_sent() {
+    let endpoint = Endpoint::start(Issues("good", BEARER, ACCESS_TOKEN)).await;
+    let world = world(&endpoint.url, ON_BEHALF_OF, "1s").await;
+    let token = world.token_of("alice", &json!({ "exp": now() + 3 * HOUR }));
+    assert_eq!(world.call(&token).await.status, 200);
+    endpoint.then_does(Silent);
+    world.vicar.clock.advance(Duration::from_secs(HOUR - 30));
+    let expiry = async {
+        eventually("the renewal", || endpoint.requests() == 2).await;
+        world.vicar.clock.advance(Duration::from_secs(31));
+    };
+    let (reply, ()) = tokio::join!(world.call(&token), expiry);
+    assert_eq!((reply.status, reply.reason().as_str()), (503, UNREACHABLE));
+    assert_eq!(world.bearers(), ["good"]);
+}
+
+#[tokio::test]
 async fn an_authority_that_cannot_be_reached_is_told_as_such_in_time() {
     let closed = TcpListener::bind("127.0.0.1:0").await.expect("a port").local_addr().unwrap();
     let full = FullPort::reserve();

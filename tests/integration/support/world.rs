@@ -1,9 +1,11 @@
 //! A Vicar whose route acts on behalf of its callers, with the parties around it.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 
 use super::authority::{Asked, Authority};
-use super::client::{Reply, get};
+use super::client::{self, Reply, get};
 use super::issuer::{self, Key, bearer, claims_with};
 use super::upstream::{Seen, Upstream};
 use super::vicar::Vicar;
@@ -96,6 +98,17 @@ impl World {
         asked[0].clone()
     }
 
+    /// Any call, whose header lines each have their end.
+    pub async fn send(&self, method: &str, path: &str, headers: &str, body: &str) -> Reply {
+        let length = match body.len() {
+            0 => String::new(),
+            length => format!("content-length: {length}\r\n"),
+        };
+        let head = format!("{method} {path} HTTP/1.1\r\nhost: h\r\n{headers}{length}");
+        let request = format!("{head}connection: close\r\n\r\n{body}");
+        client::send(&self.vicar.address(), &request).await
+    }
+
     /// The tokens that reached the upstream, in order.
     pub fn bearers(&self) -> Vec<String> {
         self.upstream.seen().iter().map(Seen::bearer).collect()
@@ -107,5 +120,14 @@ pub fn route(token: &str, extra: &str) -> String {
     format!(
         "  - {{ name: r, listener: l, authenticate: {{ issuers: [i] }}, token: {{ {token} }}, \
          upstream: 'UPSTREAM' {extra} }}\n"
+    )
+}
+
+/// The challenge by which an API of Entra says that a token must have these claims.
+pub fn claims_challenge(claims: &str) -> String {
+    let claims = STANDARD.encode(claims);
+    format!(
+        "Bearer realm=\"\", authorization_uri=\"https://login.test/common/oauth2/authorize\", \
+         error=\"insufficient_claims\", claims=\"{claims}\""
     )
 }
