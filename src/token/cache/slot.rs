@@ -123,8 +123,8 @@ impl Slot {
     }
 
     /// Takes an upstream's word that it does not want `rejected`, and asks for another one, which `claims`
-    /// demand something of; at most once per `window`. An application's is handed out until the new one is
-    /// there: an upstream that refuses everything cannot take a good token away from other routes.
+    /// demand something of; at most once per `window`. The old one is handed out until the new one is there: an
+    /// upstream that refuses everything, or a part of it, cannot take away a token that is good elsewhere.
     #[must_use]
     pub fn replace(
         self: &Arc<Self>,
@@ -148,13 +148,10 @@ impl Slot {
             return Replacement::TooSoon;
         }
         state.rejected = Some(now);
-        if matches!(self.source, Source::Session(_)) {
-            // One person's; nobody else would miss it.
-            self.current.store(None);
-        }
         self.metrics.rejections.inc();
-        let (pilot, flight) = self.take_off(&mut state, claims);
+        let (mut pilot, flight) = self.take_off(&mut state, claims);
         drop(state);
+        pilot.rejected = true;
         self.fly(pilot);
         Replacement::Coming(flight)
     }
@@ -226,7 +223,8 @@ impl Slot {
     ) -> (Pilot, Flight) {
         let (landing, flight) = Flight::take_off();
         state.flight = Some(flight.clone());
-        (Pilot { slot: Arc::clone(self), claims, landing, landed: false }, flight)
+        let slot = Arc::clone(self);
+        (Pilot { slot, claims, rejected: false, landing, landed: false }, flight)
     }
 
     /// Runs it in a task of its own: it belongs to nobody who waits for it. Never under the lock: a
@@ -256,6 +254,8 @@ impl Slot {
 struct Pilot {
     slot: Arc<Slot>,
     claims: Option<ClaimsRequest>,
+    /// Whether an upstream did not want the token that it replaces.
+    rejected: bool,
     landing: Landing,
     landed: bool,
 }
@@ -281,6 +281,10 @@ impl Pilot {
                 Ok(token)
             }
             Err(error) => {
+                if self.rejected && self.claims.is_none() && error.needs_user().is_some() {
+                    // Neither the upstream nor the authority wants it any more.
+                    slot.current.store(None);
+                }
                 let authority = slot.source.client().authority.name();
                 tracing::warn!(%client, authority, reason = error.reason(), %error, "no token");
                 let streak = state.failure.as_ref().map_or(1, |failure| failure.streak + 1);

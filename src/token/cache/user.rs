@@ -210,8 +210,7 @@ impl UserTokens {
         self.cache.sessions.stop(&self.session_key(name))
     }
 
-    /// Takes an upstream's word that it does not want `rejected`, lets go of it, and asks for another one, which
-    /// `claims` demand something of; at most once per `window`.
+    /// Takes an upstream's word that it does not want `rejected`, as [`Slot::replace`] does.
     #[must_use]
     pub fn replace(
         self: &Arc<Self>,
@@ -237,9 +236,9 @@ impl UserTokens {
         }
         self.cache.rejections.insert(key, now);
         self.metrics.rejections.inc();
-        let (pilot, flight) = self.take_off(&mut flights, subject.detached(), key);
+        let (mut pilot, flight) = self.take_off(&mut flights, subject.detached(), key);
         drop(flights);
-        self.cache.store.remove(subject.id(), &key, rejected, now);
+        pilot.rejected = Some(Arc::clone(rejected));
         self.fly(pilot, claims);
         Replacement::Coming(flight)
     }
@@ -291,7 +290,8 @@ impl UserTokens {
         flights.insert(key, flight.clone());
         let purges = self.cache.store.purges(subject.id());
         let tokens = Arc::clone(self);
-        (Pilot { tokens, subject, key, purges, landing, landed: false }, flight)
+        let rejected = None;
+        (Pilot { tokens, subject, key, purges, rejected, landing, landed: false }, flight)
     }
 
     /// Runs it in a task of its own: it belongs to nobody who waits for it. Never under the lock: a
@@ -326,6 +326,8 @@ struct Pilot {
     key: CacheKey,
     /// What the store said when it took off.
     purges: u64,
+    /// What an upstream did not want.
+    rejected: Option<Arc<AccessToken>>,
     landing: Landing,
     landed: bool,
 }
@@ -336,6 +338,10 @@ impl Pilot {
         let exchanger = &self.tokens.exchanger;
         let obtained = exchanger.exchange(&self.key, &self.subject, claims.as_ref()).await;
         timer.observe_duration();
+        if claims.is_some() {
+            // What an upstream demands may be too much for a token that is good elsewhere.
+            self.rejected = None;
+        }
         // A refresh token has no place here: without a session nobody would ever use it.
         let end = self.subject.expires(&self.tokens.cache.clock);
         self.land(obtained.map(|obtained| Arc::new(obtained.token.no_longer_than(end))));
@@ -353,12 +359,29 @@ impl Pilot {
                 let now = cache.clock.now();
                 if token.is_cacheable() && !token.is_expired(now) {
                     cache.store.put(self.subject.id(), self.key, token, self.purges, now);
+                } else {
+                    self.forget_rejected();
                 }
             }
-            Err(failure) => tokens.log(&failure.error),
+            Err(failure) => {
+                tokens.log(&failure.error);
+                if failure.error.needs_user().is_some() {
+                    self.forget_rejected();
+                }
+            }
         }
         cache.flights(&self.key).remove(&self.key);
         self.landing.tell(fetched);
+    }
+}
+
+impl Pilot {
+    /// Neither the upstream nor the authority wants it any more.
+    fn forget_rejected(&self) {
+        let cache = &self.tokens.cache;
+        if let Some(rejected) = &self.rejected {
+            cache.store.remove(self.subject.id(), &self.key, rejected, cache.clock.now());
+        }
     }
 }
 
