@@ -79,6 +79,9 @@ impl ManualClock {
 pub struct Moment(u64);
 
 impl Moment {
+    /// Before every reading.
+    pub const LONG_AGO: Self = Self(0);
+
     fn of(since_boot: Duration) -> Self {
         Self(u64::try_from(since_boot.as_nanos()).unwrap_or(u64::MAX))
     }

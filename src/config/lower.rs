@@ -75,10 +75,11 @@ impl Lowering<'_> {
     fn caches(&mut self, yaml: &CachesYaml) -> Caches {
         for (key, none) in [
             ("user_tokens_per_subject", yaml.user_tokens_per_subject == 0),
-            ("user_tokens", yaml.user_tokens.0 == 0),
+            ("user_tokens", yaml.user_tokens.0 < 1024 * 1024),
         ] {
             if none {
-                let what = "every call on behalf of somebody would ask the authority";
+                let what =
+                    "too little: calls on behalf of people would ask the authority each time";
                 self.problem(&format!("caches.{key}"), what, "leave it out for the default");
             }
         }

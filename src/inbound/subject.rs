@@ -71,7 +71,8 @@ impl Subject {
         &self.digest
     }
 
-    /// When the token expires, without skew; for one that does not say, until when it counts here.
+    /// When the token expires, without skew; for one that does not say, until when it counts here. What has
+    /// expired has done so long ago, also for whoever read the clock before asking.
     #[must_use]
     pub fn expires(&self, clock: &Clock) -> Moment {
         let counts_until = self.verified.good_until.moment();
@@ -79,7 +80,10 @@ impl Subject {
             return counts_until;
         };
         let exp = Duration::try_from_secs_f64(exp).unwrap_or(Duration::ZERO);
-        clock.now().after(exp.saturating_sub(clock.wall())).min(counts_until)
+        match exp.saturating_sub(clock.wall()) {
+            Duration::ZERO => Moment::LONG_AGO,
+            left => clock.now().after(left),
+        }
     }
 }
 

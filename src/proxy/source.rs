@@ -30,6 +30,8 @@ pub(super) enum Source {
         slot: Arc<Slot>,
         /// Whether this call is the person's own.
         is_own: bool,
+        /// The person's tenant, where tokens are asked for there.
+        tenant: Option<String>,
     },
     /// No credential goes on.
     Strip,
@@ -128,8 +130,9 @@ impl Source {
     /// Where the person behind the call can do what the authority wants, where that is known.
     pub(super) fn authorization_uri(&self) -> Option<String> {
         match self {
-            Self::Application(slot) | Self::Session { slot, .. } => {
-                slot.client().authority.authorization_uri(None)
+            Self::Application(slot) => slot.client().authority.authorization_uri(None),
+            Self::Session { slot, tenant, .. } => {
+                slot.client().authority.authorization_uri(tenant.as_deref())
             }
             Self::User(tokens, subject) => {
                 let spec = tokens.spec();
@@ -186,7 +189,8 @@ fn session(
 ) -> Result<Source, Unsourced> {
     let is_own = subject.is_some();
     let slot = tokens.session(name, subject).map_err(Unsourced::Acquire)?;
-    Ok(Source::Session { slot, is_own })
+    let tenant = subject.and_then(|subject| tokens.spec().tenant_of(subject));
+    Ok(Source::Session { slot, is_own, tenant: tenant.map(str::to_owned) })
 }
 
 /// How the call names its session, if it does.

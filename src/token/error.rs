@@ -17,13 +17,16 @@ pub enum AcquireError {
     Aborted,
     /// Our own token, by which we name ourselves as the actor, could not be had.
     #[error("the actor's token: {0}")]
-    Actor(Arc<AcquireError>),
+    Actor(AcquireFailure),
     /// The authority gave no usable answer.
     #[error(transparent)]
     Authority(#[from] AuthorityError),
-    /// As it was for others, or a moment ago: the authority was not asked for this one alone.
+    /// It failed a moment ago, for this one or for everybody, so the authority was not asked.
+    #[error("not asked again so soon: {0}")]
+    Held(AcquireFailure),
+    /// What the authority answered, which others have been told as well.
     #[error("{0}")]
-    Shared(AcquireFailure),
+    Shared(Arc<AcquireError>),
     /// More requests to the authority wait than it could ever answer in time.
     #[error("too many token requests wait for the authority")]
     Busy,
@@ -100,8 +103,8 @@ impl AcquireError {
     #[must_use]
     pub fn fault(&self) -> Fault {
         match self {
-            Self::Actor(error) => error.fault(),
-            Self::Shared(failure) => failure.error.fault(),
+            Self::Actor(failure) | Self::Held(failure) => failure.error.fault(),
+            Self::Shared(error) => error.fault(),
             Self::Refused(_) | Self::WrongTokenType | Self::WrongIssuedType => Fault::Ours,
             Self::Aborted | Self::Authority(_) | Self::Throttled { .. } => Fault::Authority,
             Self::NeedsUser(_) | Self::SessionUnknown => Fault::Caller,
@@ -116,8 +119,8 @@ impl AcquireError {
     pub fn reason(&self) -> &'static str {
         match self {
             Self::Aborted => "token_fetch_aborted",
-            Self::Actor(error) => error.reason(),
-            Self::Shared(failure) => failure.error.reason(),
+            Self::Actor(failure) | Self::Held(failure) => failure.error.reason(),
+            Self::Shared(error) => error.reason(),
             Self::Authority(error) => error.reason(),
             Self::Busy => "token_requests_busy",
             Self::NeedsUser(refusal) => refusal.step(),
@@ -143,8 +146,8 @@ impl AcquireError {
     #[must_use]
     pub fn told_to_wait(&self) -> Option<Duration> {
         match self {
-            Self::Actor(error) => error.told_to_wait(),
-            Self::Shared(failure) => Some(failure.retry_in),
+            Self::Actor(failure) | Self::Held(failure) => Some(failure.retry_in),
+            Self::Shared(error) => error.told_to_wait(),
             Self::Authority(AuthorityError::Throttled { retry_after, .. })
             | Self::Throttled { retry_after, .. } => Some(*retry_after),
             Self::Refused(refusal) | Self::NeedsUser(refusal) => refusal.retry_after,
@@ -152,12 +155,25 @@ impl AcquireError {
         }
     }
 
+    /// Whether the authority was asked at all.
+    #[must_use]
+    pub fn was_asked(&self) -> bool {
+        !matches!(self, Self::Held(_) | Self::Actor(_) | Self::Busy | Self::SessionUnknown)
+    }
+
+    /// Whether it says no to what was asked for, rather than nothing or not now.
+    #[must_use]
+    pub(super) fn is_refusal(&self) -> bool {
+        matches!(self.fault(), Fault::Ours | Fault::Caller)
+    }
+
     /// What the authority wants of the person, when that is why.
     #[must_use]
     pub fn needs_user(&self) -> Option<&Refusal> {
         match self {
             Self::NeedsUser(refusal) => Some(refusal),
-            Self::Shared(failure) => failure.error.needs_user(),
+            Self::Held(failure) => failure.error.needs_user(),
+            Self::Shared(error) => error.needs_user(),
             _ => None,
         }
     }

@@ -3,8 +3,7 @@
 //! Part of `token`: [`UserSpec::exchange`] takes a verified caller's token, [`UserSpec::refresh`] a refresh
 //! token that an earlier exchange gave. The user cache calls both.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use http::HeaderName;
@@ -42,16 +41,31 @@ pub struct UserSpec {
 /// that is wrong for everybody (section 2.2.2). After a success it can only be the token; after several refusals
 /// in a row without one it is more likely the request.
 #[derive(Debug, Default)]
-pub struct Credit(AtomicU8);
+pub struct Credit(Mutex<Left>);
+
+#[derive(Debug, Default)]
+struct Left {
+    refusals: u8,
+    /// Who was refused last: the same one again says nothing new.
+    last: Option<CacheKey>,
+}
 
 impl Credit {
     fn renew(&self) {
-        self.0.store(REFUSALS_IN_A_ROW, Ordering::Relaxed);
+        *self.lock() = Left { refusals: REFUSALS_IN_A_ROW, last: None };
     }
 
-    fn take(&self) -> bool {
-        let one_less = |credit: u8| credit.checked_sub(1);
-        self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_less).is_ok()
+    fn take(&self, who: &CacheKey) -> bool {
+        let mut left = self.lock();
+        if left.refusals > 0 && left.last.as_ref() != Some(who) {
+            *left = Left { refusals: left.refusals - 1, last: Some(*who) };
+            return true;
+        }
+        left.last.as_ref() == Some(who)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Left> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -164,7 +178,7 @@ impl UserSpec {
         let tenant = self.tenant_of(subject);
         let answered = self.ask(form, tenant, claims, true, clock).await.map_err(|error| {
             let ambiguous = self.flow.blames_tokens_as_requests() && error.is_invalid_request();
-            error.on_behalf(ambiguous && self.credit.take())
+            error.on_behalf(ambiguous && self.credit.take(subject.id()))
         })?;
         let response = &answered.response;
         if !response.is_bearer() && !self.flow.asks_for_no_access_token() {

@@ -298,7 +298,15 @@ fn rules(yaml: AuthenticateYaml) -> Rules {
     }
 }
 
-const RESERVED: &[&str] =
-    &["authorization", "cookie", "dpop", "forwarded", "traceparent", "tracestate"];
+const RESERVED: &[&str] = &[
+    "authorization",
+    "client-request-id",
+    "cookie",
+    "dpop",
+    "forwarded",
+    "traceparent",
+    "tracestate",
+    "x-request-id",
+];
 const MAX_REPORT_ONLY: Duration = Duration::from_secs(180 * 86_400);
 const MAX_PROOF_AGE: Duration = Duration::from_secs(300);

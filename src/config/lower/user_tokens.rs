@@ -160,6 +160,12 @@ impl Lowering<'_> {
             self.problem(&path, what, "rehearse on a route with another token");
         }
         let refused = |instead: &InsteadYaml| matches!(instead, InsteadYaml::Refuse);
+        let claims = &authenticate.claims;
+        let names_one = PERSON_CLAIMS.iter().any(|claim| claims.contains_key(*claim));
+        if names_one && !refused(when_app_only) {
+            let what = "`authenticate.claims` lets nobody pass but one person";
+            self.problem(&format!("{path}.when_app_only"), what, "take one of the two out");
+        }
         if matches!(authenticate.callers, CallersYaml::Users) && !refused(when_app_only) {
             let what = "no application may call this route";
             let hint = "take it out, or let applications call: `authenticate.callers: any`";
@@ -228,9 +234,10 @@ impl Lowering<'_> {
             }
             (None, Some(key)) if !key.is_empty() => {
                 let claims = near.authenticate.map(|authenticate| &authenticate.claims);
-                if !claims
-                    .is_some_and(|claims| PERSON_CLAIMS.iter().any(|c| claims.contains_key(*c)))
-                {
+                let names_one = |claim: &&str| {
+                    claims.is_some_and(|c| matches!(c.get(*claim), Some(OneOrManyYaml::One(_))))
+                };
+                if !PERSON_CLAIMS.iter().any(names_one) {
                     let what = "whoever calls first would be the person that everybody acts for";
                     let hint = "say who may: `authenticate.claims: { sub: ID }`, for Entra `oid`";
                     self.problem(&format!("{path}.key"), what, hint);

@@ -14,7 +14,7 @@ use crate::clock::{Clock, Moment};
 use crate::inbound::Subject;
 use crate::secret::SecretString;
 use crate::token::user_spec::Obtained;
-use crate::token::{AccessToken, AcquireError, AcquireFailure, ClaimsRequest, UserSpec};
+use crate::token::{AcquireError, AcquireFailure, ClaimsRequest, UserSpec};
 
 /// Asks for one route's tokens.
 #[derive(Debug)]
@@ -36,6 +36,33 @@ pub(super) struct Asking<'a> {
     pub(super) who: &'a CacheKey,
 }
 
+/// Why nothing was obtained.
+#[derive(Debug)]
+pub(super) enum NotObtained {
+    /// The authority said so, or fell silent.
+    Answered(AcquireFailure),
+    /// It was not asked.
+    Held(AcquireFailure),
+}
+
+impl NotObtained {
+    /// The failure, whichever it is.
+    pub(super) fn failure(self) -> AcquireFailure {
+        match self {
+            Self::Answered(failure) | Self::Held(failure) => failure,
+        }
+    }
+}
+
+impl From<NotObtained> for AcquireError {
+    fn from(not: NotObtained) -> Self {
+        match not {
+            NotObtained::Answered(failure) => Self::Shared(failure.error),
+            NotObtained::Held(failure) => Self::Held(failure),
+        }
+    }
+}
+
 impl Exchanger {
     /// The digest of everything that can change the token of this caller.
     pub(super) fn key(&self, subject: &Subject) -> CacheKey {
@@ -53,8 +80,8 @@ impl Exchanger {
         self.failures.held(key, now).or_else(closed)
     }
 
-    /// Exchanges a caller's token. A failure is remembered for its key, unless `claims` of a challenge brought
-    /// it about: they are nothing that other calls ask for.
+    /// Exchanges a caller's token. A failure is remembered for its key, unless it is a refusal that `claims` of a
+    /// challenge brought about: they are nothing that other calls ask for.
     ///
     /// # Errors
     /// As the authority answered, or when it could not be asked.
@@ -63,24 +90,32 @@ impl Exchanger {
         key: &CacheKey,
         subject: &Subject,
         claims: Option<&ClaimsRequest>,
-    ) -> Result<Obtained, AcquireFailure> {
+    ) -> Result<Obtained, NotObtained> {
         let asking = Asking { tenant: self.spec.tenant_of(subject), who: subject.id() };
-        let _permit = self.gate.enter(asking.tenant, self.patience()).await?;
-        let obtained = match self.actors_token().await {
-            Ok(actor) => self.spec.exchange(subject, actor.as_deref(), claims, &self.clock).await,
-            Err(error) => Err(error),
+        // Before there is room: it may take its own time.
+        let actor = match &self.actor {
+            None => None,
+            Some(slot) => Some(slot.token().await.map_err(|failure| {
+                let error = Arc::new(AcquireError::Actor(failure));
+                NotObtained::Held(self.failures.remember(key, error))
+            })?),
         };
+        let permit = self.gate.enter(asking.tenant, self.patience()).await;
+        let _permit = permit.map_err(NotObtained::Held)?;
+        let obtained = self.spec.exchange(subject, actor.as_deref(), claims, &self.clock).await;
         match self.learn(asking, obtained) {
             Ok(obtained) => {
                 self.failures.forget(key);
                 Ok(obtained)
             }
-            Err(error) if claims.is_some() => Err(AcquireFailure { error, retry_in: SOON }),
-            Err(error) => Err(self.failures.remember(key, error)),
+            Err(error) if claims.is_some() && error.is_refusal() => {
+                Err(NotObtained::Answered(AcquireFailure { error, retry_in: SOON }))
+            }
+            Err(error) => Err(NotObtained::Answered(self.failures.remember(key, error))),
         }
     }
 
-    /// Renews what an exchange gave.
+    /// Renews what an exchange gave. Whoever asked remembers a failure: a refresh token has no key.
     ///
     /// # Errors
     /// As the authority answered, or when it could not be asked.
@@ -89,11 +124,12 @@ impl Exchanger {
         refresh_token: &SecretString,
         asking: Asking<'_>,
         claims: Option<&ClaimsRequest>,
-    ) -> Result<Obtained, AcquireFailure> {
-        let _permit = self.gate.enter(asking.tenant, self.patience()).await?;
+    ) -> Result<Obtained, NotObtained> {
+        let permit = self.gate.enter(asking.tenant, self.patience()).await;
+        let _permit = permit.map_err(NotObtained::Held)?;
         let obtained = self.spec.refresh(refresh_token, asking.tenant, claims, &self.clock).await;
-        // Whoever asked remembers it: a refresh token has no key.
-        self.learn(asking, obtained).map_err(|error| AcquireFailure { error, retry_in: SOON })
+        let learnt = self.learn(asking, obtained);
+        learnt.map_err(|error| NotObtained::Answered(AcquireFailure { error, retry_in: SOON }))
     }
 
     fn learn(
@@ -109,16 +145,6 @@ impl Exchanger {
     /// How long a place in the queue is worth waiting for.
     fn patience(&self) -> Duration {
         self.spec.client.authority.total_timeout() / 2
-    }
-
-    async fn actors_token(&self) -> Result<Option<Arc<AccessToken>>, AcquireError> {
-        match &self.actor {
-            None => Ok(None),
-            Some(slot) => match slot.token().await {
-                Ok(token) => Ok(Some(token)),
-                Err(failure) => Err(AcquireError::Actor(failure.error)),
-            },
-        }
     }
 }
 

@@ -29,10 +29,8 @@ pub(super) struct Gate {
 /// What went wrong for everybody.
 #[derive(Debug, Default)]
 struct Trouble {
-    /// Questions in a row, of different people, that brought no answer.
-    silences: u32,
-    /// Whose was the last of them: one person's may be about that person.
-    last: Option<CacheKey>,
+    /// For whom questions in a row brought no answer; one person's may be about that person.
+    silences: Vec<CacheKey>,
     failure: Option<Failure>,
 }
 
@@ -77,23 +75,24 @@ impl Gate {
     ) {
         let now = self.clock.now();
         let mut troubles = self.lock();
-        let Some(error) = error else {
-            // What others were told stays: an answer that was on its way does not take it back.
-            let passed = |trouble: &Trouble| {
-                trouble.failure.as_ref().is_none_or(|failure| now >= failure.ask_again)
-            };
-            if let Some(trouble) = troubles.get_mut(tenant.unwrap_or_default()) {
-                (trouble.silences, trouble.last) = (0, None);
-                if passed(trouble) {
-                    troubles.remove(tenant.unwrap_or_default());
+        let tenant = tenant.unwrap_or_default();
+        let matters = error.filter(|error| error.is_silence() || error.is_about_the_client());
+        let Some(error) = matters else {
+            // An answer ends the silence. What others were told stays: one that was on its way does not take it back.
+            if let Some(trouble) = troubles.get_mut(tenant) {
+                trouble.silences.clear();
+                if error.is_none() && trouble.has_passed(now) {
+                    troubles.remove(tenant);
                 }
             }
             return;
         };
-        if troubles.len() >= MAX_TENANTS && !troubles.contains_key(tenant.unwrap_or_default()) {
-            troubles.clear();
+        if troubles.len() >= MAX_TENANTS && !troubles.contains_key(tenant) {
+            troubles.retain(|_, trouble| !trouble.has_passed(now));
         }
-        troubles.entry(tenant.unwrap_or_default().to_owned()).or_default().note(who, error, now);
+        if troubles.len() < MAX_TENANTS || troubles.contains_key(tenant) {
+            troubles.entry(tenant.to_owned()).or_default().note(who, error, now);
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<String, Trouble>> {
@@ -102,13 +101,17 @@ impl Gate {
 }
 
 impl Trouble {
+    fn has_passed(&self, now: Moment) -> bool {
+        self.failure.as_ref().is_none_or(|failure| now >= failure.ask_again)
+    }
+
     fn note(&mut self, who: &CacheKey, error: &Arc<AcquireError>, now: Moment) {
         if !error.is_silence() {
-            (self.silences, self.last) = (0, None);
-        } else if self.last.as_ref() != Some(who) {
-            (self.silences, self.last) = (self.silences + 1, Some(*who));
+            self.silences.clear();
+        } else if self.silences.len() < SILENCES && !self.silences.contains(who) {
+            self.silences.push(*who);
         }
-        if !error.is_about_the_client() && self.silences < SILENCES {
+        if !error.is_about_the_client() && self.silences.len() < SILENCES {
             return;
         }
         // Many that fail together are one failure.
@@ -139,7 +142,7 @@ impl Drop for Leaves<'_> {
 /// More could not be answered within the time that a caller waits.
 const MAX_WAITING: usize = 16_384;
 /// One may be bad luck.
-const SILENCES: u32 = 3;
+const SILENCES: usize = 3;
 const MAX_TENANTS: usize = 1024;
 const SOON: Duration = Duration::from_secs(1);
 
@@ -194,7 +197,9 @@ mod tests {
         assert!(!is_closed(&gate, Some("ours")));
         gate.note(Some("ours"), &person("b"), Some(&silence()));
         gate.note(Some("ours"), &person("a"), Some(&silence()));
-        assert!(is_closed(&gate, Some("ours")), "three in a row, not all of one person");
+        assert!(!is_closed(&gate, Some("ours")), "two people may have bad luck");
+        gate.note(Some("ours"), &person("c"), Some(&silence()));
+        assert!(is_closed(&gate, Some("ours")), "three people");
     }
 
     #[test]

@@ -2,10 +2,12 @@
 //!
 //! Part of `token::cache`. A person's call names a session and so begins it; what the exchange gave is renewed
 //! with its refresh token from then on. Calls of applications may go on with it where the route says so.
-//! Refresh tokens stay in this process and are wiped when their session ends.
+//! Refresh tokens stay in this process and are wiped when their session ends. A token of the person is kept beside
+//! it while it is good: it helps where the refresh token does not.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use super::exchanger::{Asking, Exchanger};
 use super::slot::Slot;
@@ -14,8 +16,7 @@ use crate::cache_key::CacheKey;
 use crate::clock::{Clock, Moment};
 use crate::inbound::Subject;
 use crate::secret::SecretString;
-use crate::token::user_spec::Obtained;
-use crate::token::{AccessToken, AcquireError, AcquireFailure, ClaimsRequest};
+use crate::token::{AccessToken, AcquireError, ClaimsRequest, Refusal, SessionPolicy};
 
 /// Every session of the process.
 #[derive(Debug)]
@@ -32,7 +33,6 @@ struct Session {
     subject: CacheKey,
     /// The application that began it in the person's name.
     client_id: Option<String>,
-    begun: Moment,
     /// When it is over whatever happens.
     ends: Moment,
     /// When it is over unless it is used.
@@ -62,39 +62,30 @@ impl Sessions {
         if sessions.get(&key).is_some_and(|session| session.is_over(now)) {
             sessions.remove(&key);
         }
-        let full = sessions.len() >= self.at_most;
-        match (sessions.get_mut(&key), subject) {
-            (Some(session), subject) => {
-                if subject.is_some_and(|subject| !session.is_of(subject)) {
-                    return Err(AcquireError::SessionOfAnother);
-                }
-                session.idles = now.after(policy.idle);
-                if subject.is_some_and(|subject| session.grant.offer(subject)) {
-                    // What the authority did not like of the old token need not be true of the new one.
-                    session.slot.forgive();
-                }
-                Ok(Arc::clone(&session.slot))
+        let Some(session) = sessions.get_mut(&key) else {
+            let subject = subject.ok_or(AcquireError::SessionUnknown)?;
+            let theirs = sessions.values().filter(|session| session.subject == *subject.id());
+            if sessions.len() >= self.at_most || theirs.count() >= self.per_subject {
+                return Err(AcquireError::SessionsFull);
             }
-            (None, None) => Err(AcquireError::SessionUnknown),
-            (None, Some(_)) if full => Err(AcquireError::SessionsFull),
-            (None, Some(subject)) => {
-                // A new name is no way around what is remembered.
-                if let Some(failure) = exchanger.held(&exchanger.key(subject), subject, now) {
-                    return Err(AcquireError::Shared(failure));
-                }
-                make_room(&mut sessions, subject.id(), self.per_subject);
-                let grant = Arc::new(SessionGrant::begun_by(subject, exchanger));
-                let slot = slot(Arc::clone(&grant));
-                let (ends, idles) = (now.after(policy.max_age), now.after(policy.idle));
-                let client_id = subject.verified().client_id.clone();
-                let (place, subject) = (Arc::clone(&slot), *subject.id());
-                let begun = now;
-                let session =
-                    Session { grant, slot: place, subject, client_id, begun, ends, idles };
-                sessions.insert(key, session);
-                Ok(slot)
+            // A new name is no way around what is remembered.
+            if let Some(failure) = exchanger.held(&exchanger.key(subject), subject, now) {
+                return Err(AcquireError::Held(failure));
             }
+            let session = Session::begin(subject, exchanger, policy, slot);
+            let slot = Arc::clone(&session.slot);
+            sessions.insert(key, session);
+            return Ok(slot);
+        };
+        if subject.is_some_and(|subject| !session.is_of(subject)) {
+            return Err(AcquireError::SessionOfAnother);
         }
+        session.idles = now.after(policy.idle);
+        if subject.is_some_and(|subject| session.grant.offer(subject)) {
+            // What the authority did not like of the old token need not be true of the new one.
+            session.slot.forgive();
+        }
+        Ok(Arc::clone(&session.slot))
     }
 
     /// Ends the session of this key; says whether there was one.
@@ -112,7 +103,9 @@ impl Sessions {
 
     /// Ends what is over.
     pub(super) fn sweep(&self, now: Moment) {
-        self.lock().retain(|_, session| !session.is_over(now));
+        let mut sessions = self.lock();
+        sessions.retain(|_, session| !session.is_over(now));
+        sessions.values().for_each(|session| session.grant.tidy(now));
     }
 
     pub(super) fn len(&self) -> usize {
@@ -124,26 +117,33 @@ impl Sessions {
     }
 }
 
-/// Ends the oldest session of a subject that has as many as it may.
-fn make_room(sessions: &mut HashMap<CacheKey, Session>, subject: &CacheKey, per_subject: usize) {
-    let of_subject = || sessions.iter().filter(|(_, session)| session.subject == *subject);
-    if of_subject().count() < per_subject {
-        return;
-    }
-    if let Some(oldest) = of_subject().min_by_key(|(_, session)| session.begun).map(|(key, _)| *key)
-    {
-        sessions.remove(&oldest);
-    }
-}
-
 impl Session {
+    fn begin(
+        subject: &Subject,
+        exchanger: &Arc<Exchanger>,
+        policy: &SessionPolicy,
+        slot: impl FnOnce(Arc<SessionGrant>) -> Arc<Slot>,
+    ) -> Self {
+        let now = exchanger.clock.now();
+        let grant = Arc::new(SessionGrant::begun_by(subject, exchanger));
+        Self {
+            slot: slot(Arc::clone(&grant)),
+            grant,
+            subject: *subject.id(),
+            client_id: subject.verified().client_id.clone(),
+            ends: now.after(policy.max_age),
+            idles: now.after(policy.idle),
+        }
+    }
+
     /// Whether this is the person who began it, by the same application.
     fn is_of(&self, subject: &Subject) -> bool {
         *subject.id() == self.subject && subject.verified().client_id == self.client_id
     }
 
     fn is_over(&self, now: Moment) -> bool {
-        now >= self.ends || now >= self.idles || self.grant.is_spent(now)
+        let spent = || self.grant.is_spent(now) && self.slot.time_left().is_zero();
+        now >= self.ends || now >= self.idles || spent()
     }
 }
 
@@ -159,35 +159,42 @@ pub(super) struct SessionGrant {
 /// What a session can ask with: at least one of the two, or it is spent.
 #[derive(Debug)]
 struct Holding {
-    /// The digest of the latest token of the person.
-    latest: CacheKey,
     refresh_token: Option<SecretString>,
-    /// The token of the latest call of its person, while there is no refresh token.
+    /// A token of the person, from one of its calls.
     subject: Option<Subject>,
+    /// Until when the longest-lived of the person's tokens so far is good.
+    latest: Moment,
+    /// Whether that one has come since the refresh token did: it may prove more.
+    is_newer: bool,
 }
 
 impl SessionGrant {
     fn begun_by(subject: &Subject, exchanger: &Arc<Exchanger>) -> Self {
         let tenant = exchanger.spec.tenant_of(subject).map(str::to_owned);
-        let latest = *subject.digest();
-        let holding = Holding { latest, refresh_token: None, subject: Some(subject.detached()) };
+        let latest = subject.expires(&exchanger.clock);
+        let subject_copy = Some(subject.detached());
+        let state = Holding { refresh_token: None, subject: subject_copy, latest, is_newer: true };
         let (exchanger, who) = (Arc::clone(exchanger), *subject.id());
-        Self { exchanger, tenant, who, state: Mutex::new(holding) }
+        Self { exchanger, tenant, who, state: Mutex::new(state) }
     }
 
     pub(super) fn client(&self) -> &Arc<ClientSpec> {
         &self.exchanger.spec.client
     }
 
-    /// The person calls again: its token helps where the refresh token does not. Whether it is another one
-    /// than before.
+    /// The person calls again: its token helps where the refresh token does not. Whether it is a newer one than
+    /// all before; of two in use at once only one is.
     fn offer(&self, subject: &Subject) -> bool {
+        let expires = subject.expires(&self.exchanger.clock);
         let mut holding = self.lock();
-        let is_new = holding.latest != *subject.digest();
-        if is_new {
-            (holding.latest, holding.subject) = (*subject.digest(), Some(subject.detached()));
+        let is_newer = expires > holding.latest.after(READING);
+        if is_newer || holding.subject.is_none() {
+            holding.subject = Some(subject.detached());
         }
-        is_new
+        if is_newer {
+            (holding.latest, holding.is_newer) = (expires, true);
+        }
+        is_newer
     }
 
     fn is_spent(&self, now: Moment) -> bool {
@@ -196,74 +203,110 @@ impl SessionGrant {
         holding.refresh_token.is_none() && holding.subject.as_ref().is_none_or(expired)
     }
 
-    /// With the refresh token while it is good, else with the person's own.
+    /// Lets go of a token of the person that has expired.
+    fn tidy(&self, now: Moment) {
+        let expired = |subject: &mut Subject| now >= subject.expires(&self.exchanger.clock);
+        self.lock().subject.take_if(expired);
+    }
+
+    /// With the newest proof first: the person's token when it has come since the refresh token, else that one.
     ///
     /// # Errors
-    /// As the authority answered; [`AcquireError::SessionUnknown`] when neither is left.
+    /// As the authority answered; [`AcquireError::SessionUnknown`] when there is nothing left to ask with.
     pub(super) async fn fetch(
         &self,
         claims: Option<&ClaimsRequest>,
         clock: &Clock,
     ) -> Result<AccessToken, AcquireError> {
-        let (refresh_token, subject) = {
+        let (refresh_token, subject, is_newer) = {
             let holding = self.lock();
-            (holding.refresh_token.clone(), holding.subject.clone())
+            (holding.refresh_token.clone(), holding.subject.clone(), holding.is_newer)
         };
         let subject = subject.filter(|subject| clock.now() < subject.expires(clock));
-        let refused = match refresh_token {
-            None => None,
-            Some(refresh_token) => {
-                let asking = Asking { tenant: self.tenant.as_deref(), who: &self.who };
-                match self.exchanger.refresh(&refresh_token, asking, claims).await {
-                    Ok(obtained) => return Ok(self.keep(obtained)),
-                    Err(failure) => Some(self.refresh_failed(failure, claims.is_some())?),
+        match (refresh_token, subject) {
+            (None, None) => Err(AcquireError::SessionUnknown),
+            (Some(token), None) => self.refreshed(&token, claims).await,
+            (None, Some(subject)) => self.exchanged(&subject, claims).await,
+            (Some(token), Some(subject)) if is_newer => {
+                match self.exchanged(&subject, claims).await {
+                    Err(error) if error.is_refusal() => {
+                        self.refreshed(&token, claims).await.map_err(|_| error)
+                    }
+                    other => other,
                 }
             }
-        };
-        let Some(subject) = subject else {
-            return Err(refused.map_or(AcquireError::SessionUnknown, AcquireError::Shared));
-        };
-        let key = self.exchanger.key(&subject);
-        let obtained = self.exchanger.exchange(&key, &subject, claims).await;
-        let obtained = obtained.map_err(AcquireError::Shared)?;
-        if obtained.refresh_token.is_some() {
-            return Ok(self.keep(obtained));
+            (Some(token), Some(subject)) => match self.refreshed(&token, claims).await {
+                Err(error) if error.needs_user().is_some() => {
+                    self.exchanged(&subject, claims).await
+                }
+                other => other,
+            },
         }
-        let client = self.client().name.as_ref();
-        tracing::warn!(client, "no refresh token came: the session ends with its person's token");
-        Ok(obtained.token.no_longer_than(subject.expires(clock)))
     }
 
-    /// Gives back why the refresh token does not help, when the person's own might.
-    fn refresh_failed(
+    async fn refreshed(
         &self,
-        failure: AcquireFailure,
-        with_claims: bool,
-    ) -> Result<AcquireFailure, AcquireError> {
-        let Some(refusal) = failure.error.needs_user() else {
-            return Err(AcquireError::Shared(failure));
-        };
-        // What a challenge demands may be too much for it, and it is good all the same.
-        if !with_claims && refusal.ends_refresh_tokens() {
-            self.lock().refresh_token = None;
-            let client = self.client().name.as_ref();
-            tracing::info!(client, %refusal, "a session's refresh token is no longer good");
+        refresh_token: &SecretString,
+        claims: Option<&ClaimsRequest>,
+    ) -> Result<AccessToken, AcquireError> {
+        let asking = Asking { tenant: self.tenant.as_deref(), who: &self.who };
+        match self.exchanger.refresh(refresh_token, asking, claims).await {
+            Ok(obtained) => {
+                let mut holding = self.lock();
+                // An answer without one leaves the old one good.
+                if obtained.refresh_token.is_some() {
+                    holding.refresh_token = obtained.refresh_token;
+                }
+                Ok(obtained.token)
+            }
+            Err(not) => {
+                let error = AcquireError::from(not);
+                // What a challenge demands may be too much for it, and it is good all the same.
+                let ends = error.needs_user().is_some_and(Refusal::ends_refresh_tokens);
+                if ends && claims.is_none() {
+                    self.lock().refresh_token = None;
+                    let client = self.client().name.as_ref();
+                    tracing::info!(client, %error, "a session's refresh token is no longer good");
+                }
+                Err(error)
+            }
         }
-        Ok(failure)
     }
 
-    /// Keeps the newest refresh token; an answer without one leaves the old one good.
-    fn keep(&self, obtained: Obtained) -> AccessToken {
-        let mut holding = self.lock();
-        if obtained.refresh_token.is_some() {
-            holding.refresh_token = obtained.refresh_token;
+    async fn exchanged(
+        &self,
+        subject: &Subject,
+        claims: Option<&ClaimsRequest>,
+    ) -> Result<AccessToken, AcquireError> {
+        let (exchanger, clock) = (&self.exchanger, &self.exchanger.clock);
+        let key = exchanger.key(subject);
+        if let Some(failure) = exchanger.held(&key, subject, clock.now()) {
+            return Err(AcquireError::Held(failure));
         }
-        // The person's own token has done its work.
-        holding.subject = None;
-        obtained.token
+        let obtained = exchanger.exchange(&key, subject, claims).await?;
+        let mut holding = self.lock();
+        let is_latest = holding.subject.as_ref().is_some_and(|s| s.digest() == subject.digest());
+        holding.is_newer &= !is_latest;
+        if obtained.refresh_token.is_none() {
+            let client = self.client().name.as_ref();
+            tracing::warn!(
+                client,
+                "no refresh token came: the session ends with its person's token"
+            );
+            return Ok(obtained.token.no_longer_than(subject.expires(clock)));
+        }
+        holding.refresh_token = obtained.refresh_token;
+        if is_latest {
+            // It has done its work.
+            holding.subject = None;
+        }
+        Ok(obtained.token)
     }
 
     fn lock(&self) -> MutexGuard<'_, Holding> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+/// What two readings of one token's life may differ by.
+const READING: Duration = Duration::from_secs(1);

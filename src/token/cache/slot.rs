@@ -156,10 +156,10 @@ impl Slot {
         Replacement::Coming(flight)
     }
 
-    /// Forgets what failed: something has changed that may mend it.
+    /// Forgets that a person had to act: perhaps the person has.
     pub(super) fn forgive(&self) {
         let mut state = self.lock();
-        (state.failure, state.rejected) = (None, None);
+        state.failure.take_if(|failure| failure.error.needs_user().is_some());
     }
 
     /// The client whose token this is.
@@ -265,7 +265,9 @@ impl Pilot {
         self.landed = true;
         let slot = &self.slot;
         let client = &slot.source.client().name;
-        slot.metrics.landed(client, fetched.as_ref().err());
+        if fetched.as_ref().err().is_none_or(AcquireError::was_asked) {
+            slot.metrics.landed(client, fetched.as_ref().err());
+        }
         let mut state = slot.lock();
         state.flight = None;
         let result = match fetched.map(Arc::new) {
@@ -289,8 +291,14 @@ impl Pilot {
                 tracing::warn!(%client, authority, reason = error.reason(), %error, "no token");
                 let streak = state.failure.as_ref().map_or(1, |failure| failure.streak + 1);
                 let now = slot.clock.now();
-                let failure = state.failure.insert(Failure::new(Arc::new(error), streak, now));
-                Err(failure.as_seen_at(now))
+                // What a challenge demanded is nothing that other calls ask for.
+                let is_theirs = self.claims.is_some() && error.is_refusal();
+                let failure = Failure::new(Arc::new(error), streak, now);
+                let seen = failure.as_seen_at(now);
+                if !is_theirs {
+                    state.failure = Some(failure);
+                }
+                Err(seen)
             }
         };
         drop(state);

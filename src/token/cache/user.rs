@@ -4,6 +4,8 @@
 //! token included, so nobody is served what another's call obtained. It is never kept longer than the subject
 //! token is good. Concurrent calls with one key share one exchange.
 
+mod pilot;
+
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -11,9 +13,10 @@ use std::time::Duration;
 use quick_cache::sync::Cache;
 use tokio::runtime::Handle;
 
+use self::pilot::Pilot;
 use super::exchanger::Exchanger;
 use super::failure::Failures;
-use super::flight::{Flight, Landing};
+use super::flight::Flight;
 use super::gate::Gate;
 use super::session::Sessions;
 use super::slot::{Slot, Source};
@@ -22,9 +25,7 @@ use super::{Fetched, Replacement, TokenMetrics};
 use crate::cache_key::CacheKey;
 use crate::clock::{Clock, Moment};
 use crate::inbound::{Subject, Verified};
-use crate::token::{
-    AccessToken, AcquireError, AcquireFailure, ClaimsRequest, SessionKey, UserSpec,
-};
+use crate::token::{AccessToken, AcquireFailure, ClaimsRequest, SessionKey, UserSpec};
 
 /// Every token on behalf of callers, and what is remembered of failures.
 #[derive(Debug)]
@@ -236,17 +237,15 @@ impl UserTokens {
         }
         self.cache.rejections.insert(key, now);
         self.metrics.rejections.inc();
-        let (mut pilot, flight) = self.take_off(&mut flights, subject.detached(), key);
+        let (mut pilot, flight) = self.take_off(&mut flights, subject, key);
         drop(flights);
-        pilot.rejected = Some(Arc::clone(rejected));
+        pilot.replaces(rejected);
         self.fly(pilot, claims);
         Replacement::Coming(flight)
     }
 
     /// Decides under the lock, so that of any number of misses exactly one starts a fetch.
     fn next(self: &Arc<Self>, subject: &Subject, key: CacheKey, now: Moment) -> Next {
-        // A copy of the token: the request's own buffers must not live as long as the queue is.
-        let copy = subject.detached();
         let mut flights = self.cache.flights(&key);
         let held = self.cache.store.get(subject.id(), &key);
         if let Some(token) = held.filter(|token| token.is_usable(now)) {
@@ -258,7 +257,7 @@ impl UserTokens {
         if let Some(failure) = self.exchanger.held(&key, subject, now) {
             return Next::Refused(failure);
         }
-        let (pilot, flight) = self.take_off(&mut flights, copy, key);
+        let (pilot, flight) = self.take_off(&mut flights, subject, key);
         drop(flights);
         self.fly(pilot, None);
         Next::Wait(flight)
@@ -271,9 +270,10 @@ impl UserTokens {
             return;
         }
         let mut flights = self.cache.flights(&key);
-        if !flights.contains_key(&key) {
+        let renewed = self.cache.store.get(subject.id(), &key).is_some_and(|t| !t.is_due(now));
+        if !renewed && !flights.contains_key(&key) {
             self.metrics.refreshes.inc();
-            let (pilot, _) = self.take_off(&mut flights, subject.detached(), key);
+            let (pilot, _) = self.take_off(&mut flights, subject, key);
             drop(flights);
             self.fly(pilot, None);
         }
@@ -283,15 +283,16 @@ impl UserTokens {
     fn take_off(
         self: &Arc<Self>,
         flights: &mut HashMap<CacheKey, Flight>,
-        subject: Subject,
+        subject: &Subject,
         key: CacheKey,
     ) -> (Pilot, Flight) {
+        // A copy of the token: the request's own buffers must not live as long as the queue is.
+        let subject = subject.detached();
         let (landing, flight) = Flight::take_off();
         flights.insert(key, flight.clone());
         let purges = self.cache.store.purges(subject.id());
         let tokens = Arc::clone(self);
-        let rejected = None;
-        (Pilot { tokens, subject, key, purges, rejected, landing, landed: false }, flight)
+        (Pilot::new(tokens, subject, key, purges, landing), flight)
     }
 
     /// Runs it in a task of its own: it belongs to nobody who waits for it. Never under the lock: a
@@ -316,95 +317,6 @@ impl UserTokens {
         key.field("named by", named_by);
         key.field("name", name);
         key.finish()
-    }
-}
-
-/// Carries one exchange to its end, even when the task panics or is dropped.
-struct Pilot {
-    tokens: Arc<UserTokens>,
-    subject: Subject,
-    key: CacheKey,
-    /// What the store said when it took off.
-    purges: u64,
-    /// What an upstream did not want.
-    rejected: Option<Arc<AccessToken>>,
-    landing: Landing,
-    landed: bool,
-}
-
-impl Pilot {
-    async fn fly(mut self, claims: Option<ClaimsRequest>) {
-        let timer = self.tokens.metrics.seconds.start_timer();
-        let exchanger = &self.tokens.exchanger;
-        let obtained = exchanger.exchange(&self.key, &self.subject, claims.as_ref()).await;
-        timer.observe_duration();
-        if claims.is_some() {
-            // What an upstream demands may be too much for a token that is good elsewhere.
-            self.rejected = None;
-        }
-        // A refresh token has no place here: without a session nobody would ever use it.
-        let end = self.subject.expires(&self.tokens.cache.clock);
-        self.land(obtained.map(|obtained| Arc::new(obtained.token.no_longer_than(end))));
-    }
-
-    fn land(&mut self, fetched: Fetched) {
-        self.landed = true;
-        let (tokens, cache) = (&self.tokens, &self.tokens.cache);
-        let client = tokens.spec().client.name.as_ref();
-        let error = fetched.as_ref().err().map(|failure| failure.error.as_ref());
-        tokens.metrics.landed(client, error);
-        match &fetched {
-            Ok(token) => {
-                tracing::debug!(client, "token on behalf of a caller obtained");
-                let now = cache.clock.now();
-                if token.is_cacheable() && !token.is_expired(now) {
-                    cache.store.put(self.subject.id(), self.key, token, self.purges, now);
-                } else {
-                    self.forget_rejected();
-                }
-            }
-            Err(failure) => {
-                tokens.log(&failure.error);
-                if failure.error.needs_user().is_some() {
-                    self.forget_rejected();
-                }
-            }
-        }
-        cache.flights(&self.key).remove(&self.key);
-        self.landing.tell(fetched);
-    }
-}
-
-impl Pilot {
-    /// Neither the upstream nor the authority wants it any more.
-    fn forget_rejected(&self) {
-        let cache = &self.tokens.cache;
-        if let Some(rejected) = &self.rejected {
-            cache.store.remove(self.subject.id(), &self.key, rejected, cache.clock.now());
-        }
-    }
-}
-
-impl UserTokens {
-    /// A person who must act is nobody's fault here; the rest is for operations.
-    fn log(&self, error: &AcquireError) {
-        let client = &self.spec().client;
-        let (client, authority) = (client.name.as_ref(), client.authority.name());
-        let (reason, what) = (error.reason(), "no token on behalf of a caller");
-        if error.needs_user().is_some() {
-            tracing::info!(client, authority, reason, %error, what);
-        } else {
-            tracing::warn!(client, authority, reason, %error, what);
-        }
-    }
-}
-
-impl Drop for Pilot {
-    fn drop(&mut self) {
-        if !self.landed {
-            let (error, retry_in) = (Arc::new(AcquireError::Aborted), SOON);
-            self.land(Err(AcquireFailure { error, retry_in }));
-        }
     }
 }
 
