@@ -40,6 +40,7 @@ mod on_behalf;
 mod on_behalf_claims;
 mod on_behalf_faults;
 mod on_behalf_recovery;
+mod on_behalf_sessions;
 mod routing;
 mod streaming;
 mod upstream_tls;

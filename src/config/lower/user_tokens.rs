@@ -161,7 +161,9 @@ impl Lowering<'_> {
         }
         let refused = |instead: &InsteadYaml| matches!(instead, InsteadYaml::Refuse);
         let claims = &authenticate.claims;
-        let names_one = PERSON_CLAIMS.iter().any(|claim| claims.contains_key(*claim));
+        let names_one = PERSON_CLAIMS
+            .iter()
+            .any(|claim| matches!(claims.get(*claim), Some(OneOrManyYaml::One(_))));
         if names_one && !refused(when_app_only) {
             let what = "`authenticate.claims` lets nobody pass but one person";
             self.problem(&format!("{path}.when_app_only"), what, "take one of the two out");
@@ -234,12 +236,10 @@ impl Lowering<'_> {
             }
             (None, Some(key)) if !key.is_empty() => {
                 let claims = near.authenticate.map(|authenticate| &authenticate.claims);
-                let names_one = |claim: &&str| {
-                    claims.is_some_and(|c| matches!(c.get(*claim), Some(OneOrManyYaml::One(_))))
-                };
-                if !PERSON_CLAIMS.iter().any(names_one) {
+                let is_listed = |claim: &&str| claims.is_some_and(|c| c.contains_key(*claim));
+                if !PERSON_CLAIMS.iter().any(is_listed) {
                     let what = "whoever calls first would be the person that everybody acts for";
-                    let hint = "say who may: `authenticate.claims: { sub: ID }`, for Entra `oid`";
+                    let hint = "list who may call: `authenticate.claims: { sub: [ID, …] }`, for Entra `oid`";
                     self.problem(&format!("{path}.key"), what, hint);
                 }
                 SessionKey::Fixed(key.clone())

@@ -64,6 +64,10 @@ impl Sessions {
         }
         let Some(session) = sessions.get_mut(&key) else {
             let subject = subject.ok_or(AcquireError::SessionUnknown)?;
+            if sessions.len() >= self.at_most {
+                // What is over takes no room until it is swept.
+                sessions.retain(|_, session| !session.is_over(now));
+            }
             let theirs = sessions.values().filter(|session| session.subject == *subject.id());
             if sessions.len() >= self.at_most || theirs.count() >= self.per_subject {
                 return Err(AcquireError::SessionsFull);
