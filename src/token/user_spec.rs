@@ -251,3 +251,6 @@ fn key_for(base: &CacheKey, issuer: &str, tenant: Option<&str>, token: &CacheKey
     key.field("subject_token", token.as_bytes());
     key.finish()
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,10 +2,13 @@
 
 pub mod authority;
 pub mod client;
+pub mod crowd;
 #[path = "../../process/full_port.rs"]
 pub(crate) mod full_port;
 pub mod issuer;
+pub mod minting;
 pub mod pki;
+pub mod scene;
 pub mod upstream;
 pub mod vicar;
 pub mod world;
@@ -18,5 +21,14 @@ pub async fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
     while !condition() {
         assert!(started.elapsed() < Duration::from_secs(10), "not within ten seconds: {what}");
         tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+/// The same for what has to be asked for, within a minute.
+pub async fn until(what: &str, mut condition: impl AsyncFnMut() -> bool) {
+    let started = Instant::now();
+    while !condition().await {
+        assert!(started.elapsed() < Duration::from_secs(60), "not within a minute: {what}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }

@@ -40,6 +40,20 @@ impl Upstream {
     pub async fn answering(
         answer: impl Fn(&Seen) -> Response<Full<Bytes>> + Send + Sync + 'static,
     ) -> Self {
+        Self::starting(answer, true).await
+    }
+
+    /// The same for very many requests: what is to be known of them, `answer` keeps.
+    pub async fn judging(
+        answer: impl Fn(&Seen) -> Response<Full<Bytes>> + Send + Sync + 'static,
+    ) -> Self {
+        Self::starting(answer, false).await
+    }
+
+    async fn starting(
+        answer: impl Fn(&Seen) -> Response<Full<Bytes>> + Send + Sync + 'static,
+        records_all: bool,
+    ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a loopback port");
         let url = format!("http://{}", listener.local_addr().expect("bound"));
         let seen = Arc::new(Mutex::new(Vec::new()));
@@ -52,7 +66,9 @@ impl Upstream {
                     async move {
                         let seen = record(request).await;
                         let response = answer(&seen);
-                        records.lock().unwrap().push(seen);
+                        if records_all {
+                            records.lock().unwrap().push(seen);
+                        }
                         Ok::<_, Infallible>(response)
                     }
                 });
