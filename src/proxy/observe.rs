@@ -178,7 +178,7 @@ impl Observation {
                     tracing::debug!(route, reason, class, request_id, %error, "request refused");
                 }
             }
-            // The fetch has been logged with all there is to know.
+            // What the authority said was logged when it said it.
             ProxyError::Interaction(_) => {
                 tracing::debug!(route, reason, request_id, %error, "the person must act");
             }

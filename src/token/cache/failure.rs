@@ -34,7 +34,7 @@ impl Failure {
                 let pause = (REFUSAL_PAUSE * doubled.min(3)).mul_f64(jitter);
                 (pause, pause)
             }
-            // It is over as soon as another is done.
+            // Nothing was asked, so nothing is held against it.
             (None, Fault::Room | Fault::Forbidden | Fault::Request) => {
                 (Duration::ZERO, FIRST_PAUSE)
             }
