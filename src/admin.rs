@@ -80,6 +80,7 @@ impl Admin {
             (StatusCode::SERVICE_UNAVAILABLE, "not ready")
         };
         let all = self.clients_status().chain(self.issuers_status());
+        let all = all.chain(self.user_tokens.clients_status());
         let failing: Vec<Value> = all.filter(|party| !party["failure"].is_null()).collect();
         json_response(
             status,

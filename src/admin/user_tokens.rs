@@ -81,7 +81,16 @@ impl UserTokensAdmin {
 
     pub(super) fn status(&self) -> Value {
         let (subjects, bytes, sessions) = self.cache.size();
-        json!({ "subjects": subjects, "bytes": bytes, "sessions": sessions })
+        let clients: Vec<Value> = self.clients_status().collect();
+        json!({ "subjects": subjects, "bytes": bytes, "sessions": sessions, "clients": clients })
+    }
+
+    /// One entry per client: why its latest exchange gave no token.
+    pub(super) fn clients_status(&self) -> impl Iterator<Item = Value> {
+        let clients = self.cache.clients().into_iter();
+        clients.map(|(client, failure)| {
+            json!({ "client": client.as_ref(), "on_behalf": true, "failure": failure })
+        })
     }
 
     pub(super) fn note_size(&self, metrics: &Metrics) {
@@ -97,8 +106,9 @@ async fn fields<const N: usize>(
     request: Request<Incoming>,
     names: [&str; N],
 ) -> Result<[String; N], Response<Body>> {
-    let is_json =
-        request.headers().get(CONTENT_TYPE).is_some_and(|kind| kind == "application/json");
+    let kind = request.headers().get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
+    let kind = kind.and_then(|kind| kind.split(';').next()).unwrap_or_default().trim();
+    let is_json = kind.eq_ignore_ascii_case("application/json");
     if !is_json {
         let what = "send JSON, with content-type: application/json";
         return Err(refuse(StatusCode::UNSUPPORTED_MEDIA_TYPE, what));

@@ -111,8 +111,9 @@ impl Call<'_> {
         };
         // Its body is not read: the connection is given up if need be, not the caller's time.
         drop(response);
-        self.count("sent_again");
         let response = self.once(parts, body, &Injection::Token(token)).await?;
+        let is_refused = response.status() == StatusCode::UNAUTHORIZED;
+        self.count(if is_refused { "refused_again" } else { "sent_again" });
         Ok(self.relay(response))
     }
 

@@ -70,7 +70,7 @@ impl Metrics {
             )?,
             rejected_requests: counter(
                 "vicar_rejected_requests_total",
-                "Requests whose token the upstream did not want: sent_again, relayed, or needs_user.",
+                "Requests whose token the upstream did not want: sent_again, refused_again, relayed, or needs_user.",
                 &["route", "outcome"],
             )?,
             inbound: InboundSeries::new(&registry)?,

@@ -67,7 +67,7 @@ impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "status {}, error {}", self.status, self.code)?;
         if let Some(suberror) = self.suberror {
-            write!(f, ", suberror {suberror:?}")?;
+            write!(f, ", suberror {}", suberror.name())?;
         }
         let challenge = if self.claims.is_some() { ", with a claims challenge" } else { "" };
         write!(f, "{challenge}{}", self.details.as_deref().unwrap_or_default())
@@ -97,17 +97,24 @@ impl Suberror {
     /// The one of this name.
     #[must_use]
     pub fn named(name: &str) -> Option<Self> {
-        Some(match name {
-            "additional_action" => Self::AdditionalAction,
-            "basic_action" => Self::BasicAction,
-            "client_mismatch" => Self::ClientMismatch,
-            "consent_required" => Self::ConsentRequired,
-            "message_only" => Self::MessageOnly,
-            "protection_policy_required" => Self::ProtectionPolicyRequired,
-            "user_password_expired" => Self::UserPasswordExpired,
-            _ => return None,
-        })
+        Self::NAMES.iter().find(|(known, _)| *known == name).map(|(_, suberror)| *suberror)
     }
+
+    /// Its name.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        Self::NAMES.iter().find(|(_, suberror)| *suberror == self).map_or("", |(name, _)| name)
+    }
+
+    const NAMES: [(&'static str, Self); 7] = [
+        ("additional_action", Self::AdditionalAction),
+        ("basic_action", Self::BasicAction),
+        ("client_mismatch", Self::ClientMismatch),
+        ("consent_required", Self::ConsentRequired),
+        ("message_only", Self::MessageOnly),
+        ("protection_policy_required", Self::ProtectionPolicyRequired),
+        ("user_password_expired", Self::UserPasswordExpired),
+    ];
 }
 
 /// `error` codes we know; anything else has no name here, since its text is not ours.

@@ -45,6 +45,8 @@ pub struct Credit(Mutex<Left>);
 
 #[derive(Debug, Default)]
 struct Left {
+    /// Whether there ever was a success.
+    worked: bool,
     refusals: u8,
     /// Who was refused last: the same one again says nothing new.
     last: Option<CacheKey>,
@@ -52,16 +54,23 @@ struct Left {
 
 impl Credit {
     fn renew(&self) {
-        *self.lock() = Left { refusals: REFUSALS_IN_A_ROW, last: None };
+        *self.lock() = Left { worked: true, refusals: REFUSALS_IN_A_ROW, last: None };
     }
 
     fn take(&self, who: &CacheKey) -> bool {
         let mut left = self.lock();
         if left.refusals > 0 && left.last.as_ref() != Some(who) {
-            *left = Left { refusals: left.refusals - 1, last: Some(*who) };
+            left.refusals -= 1;
+            left.last = Some(*who);
             return true;
         }
         left.last.as_ref() == Some(who)
+    }
+
+    /// Whether a token was ever obtained with this request.
+    #[must_use]
+    pub fn has_worked(&self) -> bool {
+        self.lock().worked
     }
 
     fn lock(&self) -> MutexGuard<'_, Left> {

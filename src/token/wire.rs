@@ -1,7 +1,7 @@
 //! What the token endpoint answers, judged as hostile input (RFC 6749 section 5).
 //!
 //! Part of `token`. A token comes out only of status 200 with a JSON object, a non-empty
-//! `access_token` of allowed characters and `token_type` Bearer (or N_A, for whoever asked for no access token). `error_description` is never read:
+//! `access_token` of allowed characters and `token_type` Bearer (or `N_A`, for whoever asked for no access token). `error_description` is never read:
 //! a server may echo our request in it.
 
 use std::fmt;

@@ -74,6 +74,7 @@ impl Lowering<'_> {
         let audience = yaml.audience.into_iter().collect();
         let target = self.target(yaml.scopes, audience, yaml.resource, yaml.parameters, path);
         let client = self.known_client(&yaml.client, path);
+        self.not_at_entra(client.as_deref(), path);
         let session = self.session(yaml.session.as_ref(), near, path);
         let (when_app_only, when_anonymous) = (yaml.when_app_only, yaml.when_anonymous);
         let (client, tenant) = (client?, TenantChoice::Configured);
@@ -97,6 +98,7 @@ impl Lowering<'_> {
         };
         let target = self.target(yaml.scopes, audience, yaml.resource, yaml.parameters, path);
         let client = self.known_client(&yaml.client, path);
+        self.not_at_entra(client.as_deref(), path);
         let session = self.session(yaml.session.as_ref(), near, path);
         let exchange = TokenExchange {
             target,
@@ -160,6 +162,15 @@ impl Lowering<'_> {
             self.problem(&path, what, "rehearse on a route with another token");
         }
         let refused = |instead: &InsteadYaml| matches!(instead, InsteadYaml::Refuse);
+        let any = |lists: &[&Vec<String>]| lists.iter().any(|list| !list.is_empty());
+        let a = authenticate;
+        let for_people = any(&[&a.scopes, &a.any_scope, &a.roles, &a.any_role]);
+        let for_applications = any(&[&a.app_roles, &a.any_app_role, &a.app_scopes]);
+        if for_people && !for_applications && !refused(when_app_only) {
+            let what = "the route's rules are for people, so no application passes them";
+            let hint = "add `app_roles` or `app_scopes` for applications, or take this out";
+            self.problem(&format!("{path}.when_app_only"), what, hint);
+        }
         let claims = &authenticate.claims;
         let names_one = PERSON_CLAIMS
             .iter()
@@ -191,6 +202,13 @@ impl Lowering<'_> {
             let what = "everyone who reaches the listener could go on with a person's session";
             let hint = "bind it to loopback or a Unix socket, or demand certificates";
             self.problem(&path, what, hint);
+        }
+    }
+
+    /// Entra knows one way of acting on behalf of somebody.
+    fn not_at_entra(&mut self, client: Option<&ClientSpec>, path: &str) {
+        if client.is_some_and(|client| client.authority.is_entra()) {
+            self.problem(path, "Entra does not know this flow", "did you mean `on_behalf_of`?");
         }
     }
 

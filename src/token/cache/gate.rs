@@ -24,6 +24,8 @@ pub(super) struct Gate {
     waiting: AtomicUsize,
     /// By tenant, where callers bring their own.
     troubles: Mutex<HashMap<String, Trouble>>,
+    /// Why the latest question got no token, unless it was for the person to act.
+    latest: Mutex<Option<&'static str>>,
 }
 
 /// What went wrong for everybody.
@@ -37,7 +39,8 @@ struct Trouble {
 impl Gate {
     pub(super) fn new(clock: Clock, max_in_flight: usize) -> Self {
         let room = Semaphore::new(max_in_flight);
-        Self { clock, room, waiting: AtomicUsize::new(0), troubles: Mutex::default() }
+        let (waiting, troubles) = (AtomicUsize::new(0), Mutex::default());
+        Self { clock, room, waiting, troubles, latest: Mutex::default() }
     }
 
     /// Why nobody of this client asks at this tenant now.
@@ -45,6 +48,11 @@ impl Gate {
         let troubles = self.lock();
         let failure = troubles.get(tenant.unwrap_or_default())?.failure.as_ref()?;
         (now < failure.ask_again).then(|| failure.as_seen_at(now))
+    }
+
+    /// Why the latest question got no token, for operations.
+    pub(super) fn failure(&self) -> Option<&'static str> {
+        *self.latest.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Waits for room, no longer than `patience`; what closes the gate meanwhile is not asked any more.
@@ -74,6 +82,10 @@ impl Gate {
         error: Option<&Arc<AcquireError>>,
     ) {
         let now = self.clock.now();
+        if error.is_none_or(|error| error.needs_user().is_none()) {
+            let latest = error.map(|error| error.reason());
+            *self.latest.lock().unwrap_or_else(PoisonError::into_inner) = latest;
+        }
         let mut troubles = self.lock();
         let tenant = tenant.unwrap_or_default();
         let matters = error.filter(|error| error.is_silence() || error.is_about_the_client());

@@ -59,14 +59,14 @@ impl Sessions {
         let policy = exchanger.spec.session.as_ref().ok_or(AcquireError::SessionUnknown)?;
         let now = exchanger.clock.now();
         let mut sessions = self.lock();
-        if sessions.get(&key).is_some_and(|session| session.is_over(now)) {
+        if sessions.get(&key).is_some_and(|session| session.has_ended(now)) {
             sessions.remove(&key);
         }
         let Some(session) = sessions.get_mut(&key) else {
             let subject = subject.ok_or(AcquireError::SessionUnknown)?;
             if sessions.len() >= self.at_most {
                 // What is over takes no room until it is swept.
-                sessions.retain(|_, session| !session.is_over(now));
+                sessions.retain(|_, session| !session.has_ended(now));
             }
             let theirs = sessions.values().filter(|session| session.subject == *subject.id());
             if sessions.len() >= self.at_most || theirs.count() >= self.per_subject {
@@ -108,7 +108,7 @@ impl Sessions {
     /// Ends what is over.
     pub(super) fn sweep(&self, now: Moment) {
         let mut sessions = self.lock();
-        sessions.retain(|_, session| !session.is_over(now));
+        sessions.retain(|_, session| !session.has_ended(now));
         sessions.values().for_each(|session| session.grant.tidy(now));
     }
 
@@ -145,9 +145,17 @@ impl Session {
         *subject.id() == self.subject && subject.verified().client_id == self.client_id
     }
 
-    fn is_over(&self, now: Moment) -> bool {
+    /// Whether it is over; whoever finds out ends it, and the log says why.
+    fn has_ended(&self, now: Moment) -> bool {
         let spent = || self.grant.is_spent(now) && self.slot.time_left().is_zero();
-        now >= self.ends || now >= self.idles || spent()
+        let cause = match () {
+            () if now >= self.ends => "max_age",
+            () if now >= self.idles => "idle",
+            () if spent() => "nothing left to ask with",
+            () => return false,
+        };
+        tracing::info!(client = self.grant.client().name.as_ref(), cause, "a session has ended");
+        true
     }
 }
 

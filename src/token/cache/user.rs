@@ -129,6 +129,13 @@ impl UserCache {
         self.sessions.sweep(now);
     }
 
+    /// Every client that asks on behalf of callers, and why its latest question got no token.
+    #[must_use]
+    pub fn clients(&self) -> Vec<(Arc<str>, Option<&'static str>)> {
+        let gates = self.gates.lock().unwrap_or_else(PoisonError::into_inner);
+        gates.iter().map(|(client, gate)| (Arc::clone(client), gate.failure())).collect()
+    }
+
     /// Subjects with a token, about how many bytes all tokens take, and sessions.
     #[must_use]
     pub fn size(&self) -> (usize, u64, usize) {

@@ -100,15 +100,16 @@ impl Pilot {
 }
 
 impl UserTokens {
-    /// A person who must act is nobody's fault here; the rest is for operations.
+    /// A person who must act is nobody's fault here, once the route has worked; before that it may as well be
+    /// what we ask for, or with what. The rest is for operations.
     fn log(&self, error: &AcquireError) {
         let client = &self.spec().client;
-        let (client, authority) = (client.name.as_ref(), client.authority.name());
-        let (reason, what) = (error.reason(), "no token on behalf of a caller");
-        if error.needs_user().is_some() {
-            tracing::info!(client, authority, reason, %error, what);
+        let (route, authority) = (self.route.as_str(), client.authority.name());
+        let (client, reason) = (client.name.as_ref(), error.reason());
+        if error.needs_user().is_some() && self.spec().credit.has_worked() {
+            tracing::info!(route, client, authority, reason, %error, "no token on behalf of a caller");
         } else {
-            tracing::warn!(client, authority, reason, %error, what);
+            tracing::warn!(route, client, authority, reason, %error, "no token on behalf of a caller");
         }
     }
 }
