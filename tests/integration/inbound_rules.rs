@@ -4,7 +4,9 @@ use serde_json::{Value, json};
 
 use crate::support::authority::Authority;
 use crate::support::client::get;
-use crate::support::issuer::{Key, bearer, claims_with, issuer_yaml, now, publish, vicar};
+use crate::support::issuer::{
+    Key, OTHER_TENANT, TENANT, bearer, claims_with, issuer_yaml, now, publish, publish_entra, vicar,
+};
 use crate::support::upstream::Upstream;
 use crate::support::vicar::Vicar;
 
@@ -196,23 +198,6 @@ async fn nested_and_named_claims_hold_roles_and_values() {
     }
 }
 
-const TENANT: &str = "11111111-2222-3333-4444-555555555555";
-const OTHER: &str = "99999999-2222-3333-4444-555555555555";
-
-/// An Entra look-alike: metadata below each tenant and `common`, keys that name their issuer.
-fn entra(authority: &Authority, key: &Key) {
-    let url = authority.url();
-    let mut jwk = key.jwk();
-    jwk["issuer"] = format!("{url}/{{tenantid}}/v2.0").into();
-    authority.publish("/keys", &json!({ "keys": [jwk] }));
-    for (segment, tenant) in [(TENANT, TENANT), ("contoso.test", TENANT), ("common", "{tenantid}")]
-    {
-        let issuer = format!("{url}/{tenant}/v2.0");
-        let document = json!({ "issuer": issuer, "jwks_uri": format!("{url}/keys") });
-        authority.publish(&format!("/{segment}/v2.0/.well-known/openid-configuration"), &document);
-    }
-}
-
 /// A route that accepts these tenants of the look-alike for this audience, under these rules.
 fn entra_vicar(
     authority: &Authority,
@@ -236,7 +221,7 @@ fn entra_vicar(
 async fn rs11_entra_binds_issuer_tenant_and_key() {
     let (authority, upstream) = (Authority::start().await, Upstream::start().await);
     let key = Key::rsa("k");
-    entra(&authority, &key);
+    publish_entra(&authority, &key);
     let url = authority.url();
     let claims = |iss: &str, tid: &str| {
         json!({
@@ -246,7 +231,7 @@ async fn rs11_entra_binds_issuer_tenant_and_key() {
     };
     let v2 = |tenant: &str| format!("{url}/{tenant}/v2.0");
     let v1 = format!("{url}/{TENANT}/");
-    let other_id = OTHER.to_owned();
+    let other_id = OTHER_TENANT.to_owned();
     for (tenants, [own, v1_own, other, mixed, template]) in [
         (format!("tenant: {TENANT}"), [200, 200, 401, 401, 401]),
         ("tenant: contoso.test".to_owned(), [200, 200, 401, 401, 401]),
@@ -259,8 +244,8 @@ async fn rs11_entra_binds_issuer_tenant_and_key() {
         for (claims, status) in [
             (claims(&v2(TENANT), TENANT), own),
             (claims(&v1, TENANT), v1_own),
-            (claims(&v2(OTHER), OTHER), other),
-            (claims(&v2(TENANT), OTHER), mixed),
+            (claims(&v2(OTHER_TENANT), OTHER_TENANT), other),
+            (claims(&v2(TENANT), OTHER_TENANT), mixed),
             (claims(&v2("{tenantid}"), "{tenantid}"), template),
             (claims(&v2("contoso.test"), "contoso.test"), 401),
             (with(claims(&v2(TENANT), TENANT), "tid", json!(null)), 401),
@@ -276,7 +261,7 @@ async fn rs11_entra_binds_issuer_tenant_and_key() {
 async fn rs11_an_entra_token_without_scope_and_role_gives_no_right() {
     let (authority, upstream) = (Authority::start().await, Upstream::start().await);
     let key = Key::rsa("k");
-    entra(&authority, &key);
+    publish_entra(&authority, &key);
     let url = authority.url();
     let bare = json!({
         "iss": format!("{url}/{TENANT}/v2.0"), "tid": TENANT, "aud": "api://orders",
@@ -305,7 +290,7 @@ async fn rs11_an_entra_token_without_scope_and_role_gives_no_right() {
 async fn rs10_an_entra_id_token_is_no_access_token() {
     let (authority, upstream) = (Authority::start().await, Upstream::start().await);
     let key = Key::rsa("k");
-    entra(&authority, &key);
+    publish_entra(&authority, &key);
     let url = authority.url();
     // The application's own id is the audience of both when it calls its own API.
     let id_token = json!({

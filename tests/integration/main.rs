@@ -40,6 +40,7 @@ mod on_behalf;
 mod on_behalf_bounds;
 mod on_behalf_claims;
 mod on_behalf_faults;
+mod on_behalf_flows;
 mod on_behalf_isolation;
 mod on_behalf_recovery;
 mod on_behalf_sessions;

@@ -9,6 +9,8 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use serde_json::Value;
+
 use super::exchanger::{Asking, Exchanger};
 use super::slot::Slot;
 use crate::authority::ClientSpec;
@@ -31,6 +33,8 @@ struct Session {
     grant: Arc<SessionGrant>,
     slot: Arc<Slot>,
     subject: CacheKey,
+    /// The tenant of Entra that vouches for the person: ids need not be unique beyond it.
+    tenant: Option<String>,
     /// The application that began it in the person's name.
     client_id: Option<String>,
     /// When it is over whatever happens.
@@ -121,6 +125,10 @@ impl Sessions {
     }
 }
 
+fn tenant_of(subject: &Subject) -> Option<&str> {
+    subject.verified().claims.at("tid").and_then(Value::as_str)
+}
+
 impl Session {
     fn begin(
         subject: &Subject,
@@ -135,6 +143,7 @@ impl Session {
             grant,
             subject: *subject.id(),
             client_id: subject.verified().client_id.clone(),
+            tenant: tenant_of(subject).map(str::to_owned),
             ends: now.after(policy.max_age),
             idles: now.after(policy.idle),
         }
@@ -142,7 +151,9 @@ impl Session {
 
     /// Whether this is the person who began it, by the same application.
     fn is_of(&self, subject: &Subject) -> bool {
-        *subject.id() == self.subject && subject.verified().client_id == self.client_id
+        *subject.id() == self.subject
+            && subject.verified().client_id == self.client_id
+            && tenant_of(subject) == self.tenant.as_deref()
     }
 
     /// Whether it is over; whoever finds out ends it, and the log says why.

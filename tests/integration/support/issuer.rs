@@ -186,6 +186,21 @@ pub fn publish(authority: &Authority, keys: &[&Key]) {
     authority.publish("/jwks", &json!({ "keys": keys }));
 }
 
+/// Publishes this key as an Entra look-alike does: metadata below tenant, domain and `common`, keys that name
+/// their issuer.
+pub fn publish_entra(authority: &Authority, key: &Key) {
+    let url = authority.url();
+    let mut jwk = key.jwk();
+    jwk["issuer"] = format!("{url}/{{tenantid}}/v2.0").into();
+    authority.publish("/keys", &json!({ "keys": [jwk] }));
+    for (segment, tenant) in [(TENANT, TENANT), ("contoso.test", TENANT), ("common", "{tenantid}")]
+    {
+        let issuer = format!("{url}/{tenant}/v2.0");
+        let document = json!({ "issuer": issuer, "jwks_uri": format!("{url}/keys") });
+        authority.publish(&format!("/{segment}/v2.0/.well-known/openid-configuration"), &document);
+    }
+}
+
 /// A header line with a bearer token.
 pub fn bearer(token: &str) -> String {
     format!("authorization: Bearer {token}\r\n")
@@ -213,3 +228,7 @@ pub fn issuer_yaml(authority: &Authority, extra: &str) -> String {
 
 pub const ISSUER: &str = "https://issuer.test/";
 pub const AUDIENCE: &str = "api://orders";
+/// A tenant of the Entra look-alike, `contoso.test` by its domain.
+pub const TENANT: &str = "11111111-2222-3333-4444-555555555555";
+/// Another tenant.
+pub const OTHER_TENANT: &str = "99999999-2222-3333-4444-555555555555";

@@ -68,6 +68,7 @@ impl World {
         let authority = Authority::start().await;
         let key = Key::new("k");
         issuer::publish(&authority, &[&key]);
+        issuer::publish_entra(&authority, &key);
         let Terms { top, issuer, authority: registered, credential, client } = terms;
         let yaml = format!(
             "runtime: {{ workers: 2 }}\nlog: {{ access: false }}\nshutdown: {{ grace: 5s }}\n\
