@@ -1,7 +1,7 @@
 //! The two caches: tokens in Vicar's own name, and tokens on behalf of callers.
 //!
-//! Part of `token`. They share how a fetch is waited for ([`flight`]) and what is remembered of failures
-//! ([`failure`]), and nothing else: a token of one kind cannot be found in the place of the other.
+//! Part of `token`. They share how a fetch is waited for (`flight`) and what is remembered of failures
+//! (`failure`), and nothing else: a token of one kind cannot be found in the place of the other.
 
 mod application;
 mod exchanger;
