@@ -136,6 +136,39 @@ async fn each_flow_sends_what_it_should_and_nothing_else() {
 }
 
 #[tokio::test]
+async fn a_token_of_another_type_than_was_asked_for_is_not_sent() {
+    for (requested, [token_type, issued], expected) in [
+        ("", ["Bearer", JWT], None),
+        ("", ["N_A", JWT], Some("authority_token_type")),
+        ("", ["Bearer", ID_TOKEN], Some("authority_issued_type")),
+        ("access_token", ["Bearer", ACCESS_TOKEN], None),
+        ("access_token", ["Bearer", JWT], Some("authority_issued_type")),
+        ("access_token", ["N_A", ACCESS_TOKEN], Some("authority_token_type")),
+        ("jwt", ["Bearer", JWT], None),
+        ("jwt", ["Bearer", ACCESS_TOKEN], Some("authority_issued_type")),
+        ("id_token", ["N_A", JWT], Some("authority_issued_type")),
+        ("id_token", ["mac", ID_TOKEN], Some("authority_token_type")),
+        ("'urn:x:txn'", ["N_A", "urn:x:other"], Some("authority_issued_type")),
+        ("'urn:x:txn'", ["N_A", "urn:x:TXN"], Some("authority_issued_type")),
+    ] {
+        let what = format!("{requested}: {token_type} {issued}");
+        let asks = match requested {
+            "" => String::new(),
+            requested => format!(", requested_token_type: {requested}"),
+        };
+        let world = World::with(&format!("token_exchange: {{ client: c {asks} }}")).await;
+        world.authority.then([exchanged("downstream", token_type, issued)]);
+        let reply = world.call(&world.token_of("alice", &json!({}))).await;
+        let Some(reason) = expected else {
+            assert_eq!(reply.status, 200, "{what}: {}", reply.body);
+            continue;
+        };
+        assert_eq!((reply.status, reply.reason().as_str()), (502, reason), "{what}");
+        assert!(world.upstream.seen().is_empty(), "{what}");
+    }
+}
+
+#[tokio::test]
 async fn may_act_decides_before_anybody_is_asked() {
     let us = Some(200);
     for (may_act, honour, require) in [

@@ -35,7 +35,7 @@ fn a_refusal_is_logged_with_its_codes_and_identifiers_and_not_with_its_text() {
         for part in [
             "status 400",
             "invalid_grant",
-            "BasicAction",
+            "suberror basic_action",
             "claims challenge",
             "AADSTS50076",
             "AADSTS7",
