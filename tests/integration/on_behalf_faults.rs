@@ -572,7 +572,7 @@ async fn what_is_wrong_with_the_client_is_found_out_once_and_not_for_every_perso
 }
 
 const MARKER: &str = "Zq7Xv2Nk9Lt4Rw8Bn5HsMARK";
-const AT_ONCE: usize = 8;
+const AT_ONCE: usize = 24;
 const HOUR: u64 = 3600;
 
 const ON_BEHALF_OF: &str = "on_behalf_of: { client: c, scopes: [s] }";
