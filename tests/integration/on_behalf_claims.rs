@@ -110,6 +110,7 @@ async fn what_is_no_claims_request_is_not_asked_for() {
     let field = |claims: &str| format!("Bearer error=\"insufficient_claims\", claims=\"{claims}\"");
     let encoded = |claims: &str| field(&STANDARD.encode(claims));
     let good = STANDARD.encode(WANTED);
+    let beyond = WANTED.replace("}}}", "}},\"id_token\":{\"email\":null},\"other\":1}");
     let large = format!(r#"{{"access_token":{{"a":"{}"}}}}"#, "x".repeat(8 * 1024));
     for (what, challenges, counts) in [
         ("as it should be", vec![encoded(WANTED)], true),
@@ -121,6 +122,8 @@ async fn what_is_no_claims_request_is_not_asked_for() {
             true,
         ),
         ("in a list", vec![format!("Basic realm=\"a, b\", {}", encoded(WANTED))], true),
+        ("beyond access tokens", vec![encoded(&beyond)], true),
+        ("for ID tokens", vec![encoded(&WANTED.replace("access_token", "id_token"))], false),
         ("no base64", vec![field("%%%")], false),
         ("no JSON", vec![encoded("more, please")], false),
         ("a list", vec![encoded("[1]")], false),
@@ -147,6 +150,29 @@ async fn what_is_no_claims_request_is_not_asked_for() {
             assert_eq!(world.call(&token(&world, false)).await.status, 200, "{what}, {flow}");
             let expected = if counts { merged() } else { capabilities() };
             assert_eq!(claims(&world.authority.asked()[1]), expected, "{what}, {flow}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_declares_nothing_asks_for_nothing() {
+    let entra = "entra: { tenant: contoso.test, instance: 'AUTHORITY' }";
+    for authority in [entra, Terms::default().authority] {
+        for flow in BOTH {
+            let upstream = Upstream::answering(|seen| {
+                let status = if seen.bearer() == "token-1" { 401 } else { 200 };
+                let response = Response::builder().status(status);
+                response
+                    .header("www-authenticate", claims_challenge(WANTED))
+                    .body(Full::default())
+                    .unwrap()
+            });
+            let terms = Terms { authority, ..Terms::default() };
+            let world = World::start(upstream.await, terms, &route(flow, "")).await;
+            assert_eq!(world.call(&token(&world, true)).await.status, 200, "{authority} {flow}");
+            let asked = world.authority.asked();
+            let claims: Vec<_> = asked.iter().map(|asked| asked.field("claims")).collect();
+            assert_eq!(claims, [None, None], "{authority} {flow}");
         }
     }
 }
@@ -198,9 +224,11 @@ async fn a_relayed_challenge_reaches_only_callers_that_can_meet_it() {
         (APPLICATION, true, vec!["Negotiate", "Bearer"]),
         (APPLICATION, false, vec!["Negotiate", "Bearer"]),
     ] {
-        for (method, tries) in [("GET", 2), ("POST", 1)] {
-            let what = format!("{method}, {flow}, capable: {capable}");
-            let world = world(flow, "", &["*"], &told).await;
+        for (method, extra, tries) in
+            [("GET", "", 2), ("POST", "", 1), ("GET", ", retry_on: []", 1)]
+        {
+            let what = format!("{method}, {flow} {extra}, capable: {capable}");
+            let world = world(flow, extra, &["*"], &told).await;
             let headers = bearer(&token(&world, capable));
             let reply = world.send(method, "/", &headers, "").await;
             assert_eq!((reply.status, reply.body.as_str()), (401, "not with this"), "{what}");
