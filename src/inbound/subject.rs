@@ -82,6 +82,8 @@ impl Subject {
         let exp = Duration::try_from_secs_f64(exp).unwrap_or(Duration::ZERO);
         match exp.saturating_sub(clock.wall()) {
             Duration::ZERO => Moment::LONG_AGO,
+            // A wall clock that is set back gives no signed token a longer life than it had when it was verified.
+            left if self.verified.key.is_some() => clock.now().after(left).min(counts_until),
             left => clock.now().after(left),
         }
     }
