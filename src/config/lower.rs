@@ -14,6 +14,7 @@ mod secrets;
 mod tls;
 mod tokens;
 mod upstreams;
+mod user_terms;
 mod user_tokens;
 
 use std::collections::BTreeMap;

@@ -1,23 +1,20 @@
-//! Tokens on behalf of callers: what they are asked for, and whose calls they are for.
+//! Tokens on behalf of callers: by which flow, and what they are asked for.
 
 use std::sync::Arc;
 
-use http::HeaderName;
 use url::Url;
 
 use super::Lowering;
-use super::authenticate::has_a_meaning;
 use super::routes::Near;
 use crate::authority::ClientSpec;
 use crate::config::schema::{
-    ActorYaml, AuthenticateModeYaml, CallersYaml, InsteadYaml, JwtBearerYaml, MayActYaml,
-    OnBehalfOfYaml, OneOrManyYaml, SessionYaml, TenantChoiceYaml, TokenExchangeYaml,
+    ActorYaml, InsteadYaml, JwtBearerYaml, MayActYaml, OnBehalfOfYaml, OneOrManyYaml,
+    TenantChoiceYaml, TokenExchangeYaml,
 };
 use crate::inbound::{IssuerIdentity, IssuerKind};
-use crate::inject::OwnedNames;
-use crate::proxy::{Instead, TokenSource};
+use crate::proxy::TokenSource;
 use crate::token::flow::user::{self, TokenExchange, UserFlow};
-use crate::token::{Credit, MayAct, SessionKey, SessionPolicy, TenantChoice, TokenSpec, UserSpec};
+use crate::token::{Credit, MayAct, SessionPolicy, TenantChoice, TokenSpec, UserSpec};
 
 /// On which terms a flow is used, whichever of the three it is.
 struct Terms {
@@ -28,6 +25,19 @@ struct Terms {
     when_app_only: InsteadYaml,
     when_anonymous: InsteadYaml,
     session: Option<SessionPolicy>,
+}
+
+impl Terms {
+    /// At the client's own tenant, without an actor: what most flows want.
+    fn new(
+        client: Arc<ClientSpec>,
+        when_app_only: InsteadYaml,
+        when_anonymous: InsteadYaml,
+        session: Option<SessionPolicy>,
+    ) -> Self {
+        let (tenant, actor, may_act) = (TenantChoice::Configured, None, MayAct::Ignore);
+        Self { client, tenant, actor, may_act, when_app_only, when_anonymous, session }
+    }
 }
 
 impl Lowering<'_> {
@@ -57,11 +67,8 @@ impl Lowering<'_> {
                 TenantChoice::Caller
             }
         };
-        let (when_app_only, when_anonymous) = (yaml.when_app_only, yaml.when_anonymous);
-        let (actor, may_act) = (None, MayAct::Ignore);
-        let terms =
-            Terms { client, tenant, actor, may_act, when_app_only, when_anonymous, session };
-        self.user_source(UserFlow::OnBehalfOf(target), terms, path)
+        let terms = Terms::new(client, yaml.when_app_only, yaml.when_anonymous, session);
+        self.user_source(UserFlow::OnBehalfOf(target), Terms { tenant, ..terms }, path)
     }
 
     pub(super) fn jwt_bearer(
@@ -76,11 +83,7 @@ impl Lowering<'_> {
         let client = self.known_client(&yaml.client, path);
         self.not_at_entra(client.as_deref(), path);
         let session = self.session(yaml.session.as_ref(), near, path);
-        let (when_app_only, when_anonymous) = (yaml.when_app_only, yaml.when_anonymous);
-        let (client, tenant) = (client?, TenantChoice::Configured);
-        let (actor, may_act) = (None, MayAct::Ignore);
-        let terms =
-            Terms { client, tenant, actor, may_act, when_app_only, when_anonymous, session };
+        let terms = Terms::new(client?, yaml.when_app_only, yaml.when_anonymous, session);
         self.user_source(UserFlow::JwtBearer(target), terms, path)
     }
 
@@ -123,11 +126,8 @@ impl Lowering<'_> {
             MayActYaml::Honour => MayAct::Honour,
             MayActYaml::Require => MayAct::Require,
         };
-        let (when_app_only, when_anonymous) = (yaml.when_app_only, yaml.when_anonymous);
-        let (client, tenant) = (client?, TenantChoice::Configured);
-        let terms =
-            Terms { client, tenant, actor, may_act, when_app_only, when_anonymous, session };
-        self.user_source(UserFlow::TokenExchange(exchange), terms, path)
+        let terms = Terms::new(client?, yaml.when_app_only, yaml.when_anonymous, session);
+        self.user_source(UserFlow::TokenExchange(exchange), Terms { actor, may_act, ..terms }, path)
     }
 
     fn user_source(&mut self, flow: UserFlow, terms: Terms, path: &str) -> Option<TokenSource> {
@@ -141,142 +141,6 @@ impl Lowering<'_> {
         let spec =
             UserSpec { client, flow, tenant, actor, may_act, session, credit: Credit::default() };
         Some(TokenSource::User { spec: Arc::new(spec), app_only, anonymous })
-    }
-
-    /// Whether the route's callers can be whom the flow is for.
-    fn callers(
-        &mut self,
-        when_app_only: &InsteadYaml,
-        when_anonymous: &InsteadYaml,
-        near: &Near<'_>,
-        path: &str,
-    ) {
-        let Some(authenticate) = near.authenticate else {
-            let what = "a token on behalf of a caller needs to know who calls";
-            let hint = "add `authenticate: { issuers: [NAME] }` to the route";
-            return self.problem(path, what, hint);
-        };
-        if authenticate.report_only.is_some() {
-            let what = "nobody can act on behalf of a caller who would be refused";
-            let path = format!("{}.authenticate.report_only", near.path);
-            self.problem(&path, what, "rehearse on a route with another token");
-        }
-        let refused = |instead: &InsteadYaml| matches!(instead, InsteadYaml::Refuse);
-        let any = |lists: &[&Vec<String>]| lists.iter().any(|list| !list.is_empty());
-        let a = authenticate;
-        let for_people = any(&[&a.scopes, &a.any_scope, &a.roles, &a.any_role]);
-        let for_applications = any(&[&a.app_roles, &a.any_app_role, &a.app_scopes]);
-        if for_people && !for_applications && !refused(when_app_only) {
-            let what = "the route's rules are for people, so no application passes them";
-            let hint = "add `app_roles` or `app_scopes` for applications, or take this out";
-            self.problem(&format!("{path}.when_app_only"), what, hint);
-        }
-        let claims = &authenticate.claims;
-        let names_one = PERSON_CLAIMS
-            .iter()
-            .any(|claim| matches!(claims.get(*claim), Some(OneOrManyYaml::One(_))));
-        if names_one && !refused(when_app_only) {
-            let what = "`authenticate.claims` lets nobody pass but one person";
-            self.problem(&format!("{path}.when_app_only"), what, "take one of the two out");
-        }
-        if matches!(authenticate.callers, CallersYaml::Users) && !refused(when_app_only) {
-            let what = "no application may call this route";
-            let hint = "take it out, or let applications call: `authenticate.callers: any`";
-            self.problem(&format!("{path}.when_app_only"), what, hint);
-        }
-        if matches!(authenticate.callers, CallersYaml::Applications) && refused(when_app_only) {
-            let what = "no application gets a token here, and nobody else may call";
-            let hint = "let people call, or say in `when_app_only` what applications get";
-            self.problem(&format!("{}.authenticate.callers", near.path), what, hint);
-        }
-        if refused(when_anonymous) {
-            return;
-        }
-        let path = format!("{path}.when_anonymous");
-        if matches!(authenticate.mode, AuthenticateModeYaml::Required) {
-            let what = "every caller of this route must show a credential";
-            self.problem(&path, what, "take it out, or set `authenticate.mode: optional`");
-        }
-        let open = near.listener.is_some_and(|listener| listener.open && !listener.certificates);
-        if matches!(when_anonymous, InsteadYaml::Session) && open {
-            let what = "everyone who reaches the listener could go on with a person's session";
-            let hint = "bind it to loopback or a Unix socket, or demand certificates";
-            self.problem(&path, what, hint);
-        }
-    }
-
-    /// Entra knows one way of acting on behalf of somebody.
-    fn not_at_entra(&mut self, client: Option<&ClientSpec>, path: &str) {
-        if client.is_some_and(|client| client.authority.is_entra()) {
-            self.problem(path, "Entra does not know this flow", "did you mean `on_behalf_of`?");
-        }
-    }
-
-    fn instead(
-        &mut self,
-        yaml: InsteadYaml,
-        has_session: bool,
-        path: &str,
-    ) -> Option<Instead<Arc<TokenSpec>>> {
-        Some(match yaml {
-            InsteadYaml::Refuse => Instead::Refuse,
-            InsteadYaml::Session => {
-                if !has_session {
-                    let hint = "add `session: { header: X-Session }` beside it";
-                    self.problem(path, "the flow has no session", hint);
-                }
-                Instead::Session
-            }
-            InsteadYaml::ClientCredentials(yaml) => Instead::Application(
-                self.client_credentials(yaml, &format!("{path}.client_credentials"))?,
-            ),
-        })
-    }
-
-    fn session(
-        &mut self,
-        yaml: Option<&SessionYaml>,
-        near: &Near<'_>,
-        path: &str,
-    ) -> Option<SessionPolicy> {
-        let yaml = yaml?;
-        let path = format!("{path}.session");
-        let key = match (&yaml.header, &yaml.key) {
-            (Some(header), None) => {
-                let path = format!("{path}.header");
-                let header = HeaderName::try_from(header).map_err(|_| "not a header name");
-                let header = self.accept(&path, header, "for example X-Session")?;
-                if has_a_meaning(&OwnedNames::canonical(header.as_str())) {
-                    let what = format!("`{header}` has a meaning of its own");
-                    self.problem(&path, what, "choose an X- name");
-                }
-                SessionKey::Header(header)
-            }
-            (None, Some(key)) if !key.is_empty() => {
-                let claims = near.authenticate.map(|authenticate| &authenticate.claims);
-                let is_listed = |claim: &&str| claims.is_some_and(|c| c.contains_key(*claim));
-                if !PERSON_CLAIMS.iter().any(is_listed) {
-                    let what = "whoever calls first would be the person that everybody acts for";
-                    let hint = "list who may call: `authenticate.claims: { sub: [ID, …] }`, for Entra `oid`";
-                    self.problem(&format!("{path}.key"), what, hint);
-                }
-                SessionKey::Fixed(key.clone())
-            }
-            _ => {
-                let hint = "header: X-Session lets calls name it, key: NAME gives the route one";
-                self.problem(&path, "expected exactly one of header and key", hint);
-                return None;
-            }
-        };
-        let (mut idle, max_age) = (yaml.idle.0, yaml.max_age.0);
-        if max_age < idle && !self.is_written(&format!("{path}.idle")) {
-            idle = max_age;
-        }
-        if max_age < idle {
-            let what = "longer than the session lasts at most (`max_age`)";
-            self.problem(&format!("{path}.idle"), what, "for example idle: 8h, max_age: 24h");
-        }
-        Some(SessionPolicy { key, idle, max_age })
     }
 
     /// Entra gives a token for one resource; `/.default` stands for everything it was given there.
@@ -363,8 +227,6 @@ impl Lowering<'_> {
     }
 }
 
-/// Claims that name one person.
-const PERSON_CLAIMS: [&str; 2] = ["sub", "oid"];
 const OFFLINE_ACCESS: &str = "offline_access";
 /// Scopes of OpenID Connect, which belong to no resource.
 const RESERVED_SCOPES: &[&str] = &["email", OFFLINE_ACCESS, "openid", "profile"];
