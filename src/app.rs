@@ -62,7 +62,15 @@ impl App {
     /// # Errors
     /// When an address is taken, or the system is out of resources.
     pub fn start(config: Config, clock: Clock) -> Result<Self, StartError> {
-        let Config { runtime, log, grace, admin, listeners, caches, clients: _ } = config;
+        let Config { runtime, log, grace, admin, listeners, caches, clients: _, warnings } = config;
+        for warning in &warnings {
+            tracing::warn!(
+                at = warning.path,
+                what = warning.what,
+                hint = warning.hint,
+                "configuration"
+            );
+        }
         warn_of_open_listeners(&listeners, &clock);
         warn_of_reports(&listeners, &clock);
         let (bound, addresses) = bind_all(&listeners, runtime.workers)?;

@@ -5,6 +5,7 @@
 //! to be JSON.
 
 mod client;
+mod client_refusal;
 mod credential;
 mod error;
 mod form;
@@ -15,11 +16,16 @@ use std::time::Duration;
 
 use url::Url;
 
-pub use self::client::ClientSpec;
-pub use self::credential::{ClientCredential, SecretMethod};
+pub use self::client::{ClientSpec, Posted};
+pub use self::credential::{
+    Asking, AssertionProvider, AssertionSource, AssertionUrl, Audience, Credential,
+    CredentialError, Method, PrivateKeyJwt, RESERVED_CLAIMS, RESERVED_HEADERS, SecretMethod,
+    SigningSource, Thumbprint, TlsClientAuth,
+};
 pub use self::error::AuthorityError;
-pub use self::form::{Form, FormRequest};
-pub use self::http::{Answer, AuthorityHttp, ProxySettings};
+pub use self::form::Form;
+use self::form::FormRequest;
+pub use self::http::{Answer, AuthorityHttp, HttpSettings, ProxySettings};
 pub use self::metadata::{ExpectedIssuer, Metadata};
 use crate::cache_key::CacheKeyBuilder;
 use crate::clock::Clock;
@@ -46,6 +52,10 @@ enum AuthorityKind {
 pub struct Endpoint {
     /// Its address.
     pub url: Url,
+    /// Its address for clients that show a certificate, where that is another (RFC 8705 section 5).
+    pub mtls: Option<Url>,
+    /// Who answers there, where that is known.
+    pub issuer: Option<String>,
     /// Whether a client secret goes into the Authorization header unless the user chose.
     pub prefers_basic: bool,
 }
@@ -85,6 +95,12 @@ impl Authority {
         matches!(self.kind, AuthorityKind::Oidc(_))
     }
 
+    /// Whether its issuer identifier is known, at the latest after discovery.
+    #[must_use]
+    pub fn knows_issuer(&self) -> bool {
+        !matches!(self.kind, AuthorityKind::TokenEndpoint { .. })
+    }
+
     /// Its token endpoint, or the issuer under which that is discovered, for the log.
     #[must_use]
     pub fn name(&self) -> &str {
@@ -120,14 +136,16 @@ impl Authority {
                         AuthorityError::Metadata { url: instance.to_string(), what }
                     })?,
                 };
-                Ok(Endpoint { url, prefers_basic: false })
+                let issuer = entra_issuer(instance, &url);
+                Ok(Endpoint { url, mtls: None, issuer, prefers_basic: false })
             }
             AuthorityKind::Oidc(metadata) => {
                 metadata.document(&self.http, clock).await?.token_endpoint()
             }
             // RFC 6749 section 2.3.1: every server that takes passwords takes Basic.
             AuthorityKind::TokenEndpoint { endpoint } => {
-                Ok(Endpoint { url: endpoint.clone(), prefers_basic: true })
+                let url = endpoint.clone();
+                Ok(Endpoint { url, mtls: None, issuer: None, prefers_basic: true })
             }
         }
     }
@@ -157,13 +175,18 @@ impl Authority {
         Some(url.into())
     }
 
-    /// Sends a form once; redirects are answers like others.
+    /// Sends a form once, over `connections` of its own or the usual ones; redirects are answers like others.
     ///
     /// # Errors
     /// When there is no answer, or it is too large.
-    pub async fn post(&self, url: &Url, request: &FormRequest) -> Result<Answer, AuthorityError> {
+    async fn post(
+        &self,
+        url: &Url,
+        request: &FormRequest,
+        connections: Option<&AuthorityHttp>,
+    ) -> Result<Answer, AuthorityError> {
         let is_entra = matches!(self.kind, AuthorityKind::Entra { .. });
-        self.http.post_form(url, request, is_entra).await
+        connections.unwrap_or(&self.http).post_form(url, request, is_entra).await
     }
 
     /// Adds what tells this authority from others.
@@ -178,6 +201,12 @@ impl Authority {
             }
         }
     }
+}
+
+/// The issuer of the tenant that a token endpoint is of.
+fn entra_issuer(instance: &Url, endpoint: &Url) -> Option<String> {
+    let tenant = endpoint.path_segments()?.next()?;
+    instance.join(&format!("/{tenant}/v2.0")).ok().map(Url::into)
 }
 
 fn entra_endpoint(instance: &Url, tenant: &str, name: &str) -> Result<Url, url::ParseError> {

@@ -128,6 +128,9 @@ impl Signals {
 fn check(file: &Path) -> ExitCode {
     match config::load(file) {
         Ok(config) => {
+            for warning in &config.warnings {
+                let _ = writeln!(std::io::stderr(), "warning: {}:{warning}", file.display());
+            }
             let routes: usize = config.listeners.iter().map(|l| l.routes.len()).sum();
             print(&format!(
                 "{}: good ({} listeners, {} clients, {routes} routes)",

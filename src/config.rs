@@ -44,6 +44,8 @@ pub struct Config {
     pub caches: Caches,
     /// Every registration, used or not.
     pub clients: Vec<Arc<ClientSpec>>,
+    /// What works, and should be looked at.
+    pub warnings: Vec<Problem>,
 }
 
 /// What may be remembered.

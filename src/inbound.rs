@@ -8,7 +8,6 @@
 //! route's rules ([`Authentication`]). A route without it does not ask who calls; it only decides about a
 //! credential in the header that it injects into ([`ExistingPolicy`]).
 
-pub mod algorithm;
 mod authentication;
 mod binding;
 mod challenge;

@@ -33,11 +33,13 @@ pub mod proxy;
 pub mod telemetry;
 
 // Leaves: they know nothing of the stages.
+pub mod algorithm;
 pub mod body;
 pub mod cache_key;
 pub mod cause;
 pub mod clock;
 pub mod drain;
+pub mod identity;
 pub mod secret;
 pub mod tls;
 

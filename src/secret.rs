@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 pub use secrecy::{ExposeSecret, SecretString};
+use zeroize::Zeroizing;
 
 /// Where a secret comes from.
 #[derive(Debug)]
@@ -29,7 +30,7 @@ impl SecretSource {
     /// A secret in a file.
     #[must_use]
     pub fn file(path: impl Into<PathBuf>) -> Self {
-        Self::File(SecretFile { path: path.into(), last_good: Mutex::default() })
+        Self::File(SecretFile { path: path.into(), known: Mutex::default() })
     }
 
     /// The secret's value now. Reads a small file: from async code, go through [`Self::load`].
@@ -59,6 +60,24 @@ impl SecretSource {
         }
     }
 
+    /// How the user referred to it, for messages; never the value.
+    #[must_use]
+    pub fn described(&self) -> String {
+        match self {
+            Self::File(file) => file.path.display().to_string(),
+            Self::Fixed { described, .. } => described.clone(),
+        }
+    }
+
+    /// The file it is kept in, if it is.
+    #[must_use]
+    pub fn path(&self) -> Option<&Path> {
+        match self {
+            Self::File(file) => Some(&file.path),
+            Self::Fixed { .. } => None,
+        }
+    }
+
     /// What tells this source from others, as part of a cache key.
     #[must_use]
     pub fn identity(&self) -> (&str, &[u8]) {
@@ -73,21 +92,32 @@ impl SecretSource {
 #[derive(Debug)]
 pub struct SecretFile {
     path: PathBuf,
-    last_good: Mutex<Option<SecretString>>,
+    known: Mutex<Known>,
+}
+
+#[derive(Debug, Default)]
+struct Known {
+    last_good: Option<SecretString>,
+    /// Whether the log has been told that the file is unusable.
+    told: bool,
 }
 
 impl SecretFile {
     fn read(&self) -> Result<SecretString, SecretError> {
         let read = read_small(&self.path);
-        let mut last_good = self.last_good.lock().unwrap_or_else(PoisonError::into_inner);
-        match (read, last_good.as_ref()) {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        match (read, known.last_good.as_ref()) {
             (Ok(fresh), _) => {
-                *last_good = Some(fresh.clone());
+                known.told = false;
+                known.last_good = Some(fresh.clone());
                 Ok(fresh)
             }
             (Err(error), Some(old)) => {
-                tracing::warn!(%error, "secret file unusable; the last good value stays in use");
-                Ok(old.clone())
+                let old = old.clone();
+                if !std::mem::replace(&mut known.told, true) {
+                    tracing::warn!(%error, "secret file unusable; the last good value stays in use");
+                }
+                Ok(old)
             }
             (Err(error), None) => Err(error),
         }
@@ -95,29 +125,42 @@ impl SecretFile {
 }
 
 fn read_small(path: &Path) -> Result<SecretString, SecretError> {
-    let fail = |what: String| SecretError { path: path.to_owned(), what };
-    let mut text = String::new();
-    #[allow(clippy::disallowed_methods, reason = "async code comes through `load`")]
-    let file = std::fs::File::open(path).map_err(|error| fail(error.to_string()))?;
-    let mut limited = file.take(MAX_BYTES + 1);
-    limited.read_to_string(&mut text).map_err(|error| fail(error.to_string()))?;
-    if text.len() as u64 > MAX_BYTES {
-        return Err(fail(format!("it is larger than {MAX_BYTES} bytes")));
-    }
+    let fail = |what: &str| SecretError { path: path.to_owned(), what: what.to_owned() };
+    let bytes = read_file(path)?;
+    let text = std::str::from_utf8(&bytes).map_err(|_| fail("it is not text"))?;
     // Editors and `echo` end files with a newline that is no part of the secret.
     let trimmed = text.trim_end_matches(['\r', '\n']);
-    if trimmed.is_empty() { Err(fail("it is empty".into())) } else { Ok(trimmed.into()) }
+    if trimmed.is_empty() { Err(fail("it is empty")) } else { Ok(trimmed.into()) }
+}
+
+/// A small file, whole. Blocks: not for async code.
+///
+/// # Errors
+/// When it cannot be read, is empty, or too large to be what it should be.
+pub fn read_file(path: &Path) -> Result<Zeroizing<Vec<u8>>, SecretError> {
+    let fail = |what: String| SecretError { path: path.to_owned(), what };
+    // Reserved at once: a buffer that grows leaves copies behind that nobody wipes.
+    let mut bytes = Zeroizing::new(Vec::with_capacity(EXPECTED_BYTES));
+    #[allow(clippy::disallowed_methods, reason = "async code comes from blocking tasks")]
+    let file = std::fs::File::open(path).map_err(|error| fail(error.to_string()))?;
+    let mut limited = file.take(MAX_BYTES + 1);
+    limited.read_to_end(&mut bytes).map_err(|error| fail(error.to_string()))?;
+    if bytes.len() as u64 > MAX_BYTES {
+        return Err(fail(format!("it is larger than {MAX_BYTES} bytes")));
+    }
+    if bytes.is_empty() { Err(fail("it is empty".into())) } else { Ok(bytes) }
 }
 
 /// A secret that cannot be read.
 #[derive(Clone, Debug, thiserror::Error)]
-#[error("cannot read the secret in {}: {what}", path.display())]
+#[error("cannot read {}: {what}", path.display())]
 pub struct SecretError {
     path: PathBuf,
     what: String,
 }
 
 const MAX_BYTES: u64 = 64 * 1024;
+const EXPECTED_BYTES: usize = 16 * 1024;
 
 #[cfg(test)]
 mod tests {

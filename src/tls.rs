@@ -1,4 +1,4 @@
-//! TLS pieces that several stages share: roots, key material, client settings, and the question
+//! TLS pieces that several stages share: roots, client settings, and the question
 //! whether an address may be spoken to in plain text.
 //!
 //! A leaf. One provider (aws-lc-rs) does all cryptography.
@@ -7,45 +7,11 @@ use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{ClientConfig, RootCertStore};
 use url::{Host, Url};
 
-use crate::secret::{ExposeSecret, SecretString};
-
-/// A certificate chain, leaf first, and its private key.
-#[derive(Debug)]
-pub struct Identity {
-    /// Leaf first.
-    pub chain: Vec<CertificateDer<'static>>,
-    /// The leaf's key.
-    pub key: PrivateKeyDer<'static>,
-}
-
-impl Identity {
-    /// Reads a PEM chain and takes a PEM key.
-    ///
-    /// # Errors
-    /// When either is not PEM of the right kind, or the two do not belong together.
-    pub fn load(certificate: &Path, key: &SecretString) -> Result<Self, String> {
-        let chain = certificates(certificate)?;
-        let key = PrivateKeyDer::from_pem_slice(key.expose_secret().as_bytes())
-            .map_err(|error| format!("the private key is not a PEM private key: {error}"))?;
-        let identity = Self { chain, key };
-        identity.certified()?;
-        Ok(identity)
-    }
-
-    /// The pair in the form rustls signs with; checks that key and certificate match.
-    ///
-    /// # Errors
-    /// When the key is of an unknown kind or does not belong to the certificate.
-    pub fn certified(&self) -> Result<rustls::sign::CertifiedKey, String> {
-        rustls::sign::CertifiedKey::from_der(self.chain.clone(), self.key.clone_key(), &provider())
-            .map_err(|error| format!("the private key does not fit the certificate: {error}"))
-    }
-}
+use crate::identity::{Identity, certificates};
 
 /// The cryptography everything uses.
 #[must_use]
@@ -91,32 +57,55 @@ fn system_roots() -> Arc<RootCertStore> {
 /// When the identity cannot be used.
 pub fn client(
     roots: Arc<RootCertStore>,
-    identity: Option<Identity>,
+    identity: Option<&Identity>,
 ) -> Result<ClientConfig, String> {
-    let builder = ClientConfig::builder_with_provider(provider())
+    let config = ClientConfig::builder_with_provider(provider())
         .with_safe_default_protocol_versions()
         .map_err(|error| error.to_string())?
-        .with_root_certificates(roots);
-    match identity {
-        None => Ok(builder.with_no_client_auth()),
-        Some(Identity { chain, key }) => {
-            builder.with_client_auth_cert(chain, key).map_err(|error| error.to_string())
-        }
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    Ok(match identity {
+        None => config,
+        Some(identity) => ClientIdentity::new(identity)?.shown_by(config),
+    })
+}
+
+/// A certificate that we show, ready to be used by any number of connections.
+#[derive(Clone)]
+pub struct ClientIdentity {
+    certified: Arc<CertifiedKey>,
+    sha256: [u8; 32],
+}
+
+impl ClientIdentity {
+    /// Makes it ready.
+    ///
+    /// # Errors
+    /// When key and certificate do not belong together.
+    pub fn new(identity: &Identity) -> Result<Self, String> {
+        Ok(Self { certified: identity.certified()?, sha256: identity.sha256() })
+    }
+
+    /// The same settings, showing it. Sessions are resumed only among connections that show the same.
+    #[must_use]
+    pub fn shown_by(&self, mut config: ClientConfig) -> ClientConfig {
+        let shown = SingleCertAndKey::from(Arc::clone(&self.certified));
+        config.client_auth_cert_resolver = Arc::new(shown);
+        config.resumption = rustls::client::Resumption::default();
+        config
+    }
+
+    /// SHA-256 of the certificate, by which tokens are bound to it (RFC 8705 section 3.1).
+    #[must_use]
+    pub fn sha256(&self) -> &[u8; 32] {
+        &self.sha256
     }
 }
 
-/// The certificates of a PEM file, at least one.
-///
-/// # Errors
-/// When it cannot be read or holds none.
-pub fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
-    let fail = |what: String| format!("{}: {what}", path.display());
-    #[allow(clippy::disallowed_methods, reason = "called at load and from blocking tasks")]
-    let pem = std::fs::read(path).map_err(|error| fail(error.to_string()))?;
-    let chain: Vec<_> = CertificateDer::pem_slice_iter(&pem)
-        .collect::<Result<_, _>>()
-        .map_err(|error| fail(format!("not PEM: {error}")))?;
-    if chain.is_empty() { Err(fail("it holds no certificate".into())) } else { Ok(chain) }
+impl std::fmt::Debug for ClientIdentity {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("ClientIdentity")
+    }
 }
 
 /// Whether a secret may travel to `url`: TLS, or it does not leave this machine.

@@ -24,10 +24,12 @@ use std::path::Path;
 const MAY_NAME: &[(&str, &[&str])] = &[
     // Leaves know no stage.
     ("body", &[]),
+    ("algorithm", &[]),
     ("cache_key", &[]),
     ("cause", &[]),
     ("clock", &[]),
     ("drain", &[]),
+    ("identity", &[]),
     ("secret", &[]),
     ("telemetry", &[]),
     ("tls", &[]),
@@ -57,8 +59,18 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ("lib", &[]),
 ];
 
-const LEAVES: &[&str] =
-    &["body", "cache_key", "cause", "clock", "drain", "secret", "telemetry", "tls"];
+const LEAVES: &[&str] = &[
+    "algorithm",
+    "body",
+    "cache_key",
+    "cause",
+    "clock",
+    "drain",
+    "identity",
+    "secret",
+    "telemetry",
+    "tls",
+];
 
 /// Inside `token`: the cache runs a fetch that it is given, and a flow only writes a form.
 const MUST_NOT_NAME: &[(&str, &[&str])] = &[
@@ -84,6 +96,8 @@ const PLACES: &[Place] = &[
             "config/schema.rs",
             "config/schema/",
             "config/units.rs",
+            "authority/client_refusal.rs",
+            "authority/credential/jwk.rs",
             "authority/metadata.rs",
             "inbound/key.rs",
             "inbound/key_set.rs",
@@ -110,6 +124,7 @@ const WAIVERS: &[(Rule, &str, &str)] = &[
     (Rule::Status, "demo/authority.rs", "plays an authorization server"),
     (Rule::Status, "demo/serve.rs", "plays a server"),
     (Rule::Status, "forward.rs", "reads the upstream's 101 and refuses one that nobody asked for"),
+    (Rule::Status, "authority/client_refusal.rs", "reads the authority's answer"),
     (Rule::Status, "authority/metadata.rs", "reads the authority's answer"),
     (Rule::Status, "inbound/introspection/answer.rs", "reads the issuer's answer"),
     (Rule::Status, "inbound/key_source.rs", "reads the issuer's answer"),

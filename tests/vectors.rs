@@ -26,7 +26,7 @@ use std::path::{Path, PathBuf};
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use serde_json::{Value, json};
-use vicar::inbound::algorithm::Algorithm;
+use vicar::algorithm::Algorithm;
 use vicar::inbound::claims::Claims;
 use vicar::inbound::jws::{BadJws, Compact, EmbeddedKey};
 use vicar::inbound::key::{UnusableKey, VerificationKey};

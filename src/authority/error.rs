@@ -4,17 +4,14 @@
 
 use std::time::Duration;
 
-use crate::secret::SecretError;
+use super::CredentialError;
 
 /// Why asking an authority failed.
 #[derive(Debug, thiserror::Error)]
 pub enum AuthorityError {
-    /// Our own assertion cannot be used.
-    #[error("our client assertion {0}")]
-    Assertion(&'static str),
-    /// Our own credential cannot be read.
+    /// Our own credential cannot be used.
     #[error("our credential: {0}")]
-    Credential(#[from] SecretError),
+    Credential(#[from] CredentialError),
     /// The authority's metadata is not what it must be.
     #[error("the authority's metadata at {url}: {what}")]
     Metadata {
@@ -49,7 +46,7 @@ impl AuthorityError {
     #[must_use]
     pub fn reason(&self) -> &'static str {
         match self {
-            Self::Assertion(_) | Self::Credential(_) => "credential_unreadable",
+            Self::Credential(_) => "credential_unreadable",
             Self::Metadata { .. } => "authority_metadata_unusable",
             Self::Throttled { .. } => "authority_throttled",
             Self::Unreachable(_) => "authority_unreachable",

@@ -45,7 +45,7 @@ impl fmt::Debug for Form {
 }
 
 /// A form under construction: what is asked, then the credential's additions.
-pub struct FormRequest {
+pub(super) struct FormRequest {
     pub(super) client_id: String,
     pub(super) form: Form,
     pub(super) authorization: Option<http::HeaderValue>,
@@ -54,7 +54,7 @@ pub struct FormRequest {
 impl FormRequest {
     /// A form in the name of `client_id`, not yet authenticated.
     #[must_use]
-    pub fn new(client_id: &str, form: Form) -> Self {
+    pub(super) fn new(client_id: &str, form: Form) -> Self {
         Self { client_id: client_id.to_owned(), form, authorization: None }
     }
 }

@@ -3,6 +3,7 @@
 //! Part of `authority`. Not for callers' traffic. Redirects are never followed, answers are
 //! read up to a limit, and no error text repeats a URL's query or a body.
 
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use http::header::{ACCEPT, AUTHORIZATION, RETRY_AFTER};
@@ -14,6 +15,8 @@ use zeroize::Zeroizing;
 use super::AuthorityError;
 use super::FormRequest;
 use crate::cause::describe;
+use crate::secret::{ExposeSecret as _, SecretString};
+use crate::tls::ClientIdentity;
 
 /// Which forward proxies authority traffic goes through. Loopback never does: what is allowed in the
 /// clear there must not leave the machine.
@@ -36,6 +39,19 @@ impl std::fmt::Debug for ProxySettings {
     }
 }
 
+/// How an authority is reached.
+#[derive(Clone, Debug)]
+pub struct HttpSettings {
+    /// Whom we trust.
+    pub tls: rustls::ClientConfig,
+    /// Through what.
+    pub proxy: ProxySettings,
+    /// To open a connection.
+    pub connect: Duration,
+    /// For one exchange.
+    pub total: Duration,
+}
+
 /// A client with the trust, proxy and time limits of one authority.
 #[derive(Debug)]
 pub struct AuthorityHttp {
@@ -53,16 +69,16 @@ pub struct Answer {
 }
 
 impl AuthorityHttp {
-    /// Builds the client.
+    /// Builds the client, which shows `identity` if there is one.
     ///
     /// # Errors
     /// When the proxy's address or the TLS settings are unusable.
     pub fn new(
-        tls: rustls::ClientConfig,
-        proxy: &ProxySettings,
-        connect: Duration,
-        total: Duration,
+        settings: &HttpSettings,
+        identity: Option<&Arc<ClientIdentity>>,
     ) -> Result<Self, String> {
+        let HttpSettings { tls, proxy, connect, total } = settings.clone();
+        let tls = identity.map_or_else(|| tls.clone(), |identity| identity.shown_by(tls.clone()));
         let builder = reqwest::Client::builder()
             .tls_backend_preconfigured(tls)
             .redirect(Policy::none())
@@ -103,7 +119,7 @@ impl AuthorityHttp {
         }
         if is_entra {
             post = post
-                .header("client-request-id", correlation_id())
+                .header("client-request-id", uuid())
                 .header("return-client-request-id", "true")
                 .header("x-client-SKU", "vicar")
                 .header("x-client-Ver", env!("CARGO_PKG_VERSION"))
@@ -118,6 +134,22 @@ impl AuthorityHttp {
     /// When there is no answer, or it is too large.
     pub async fn get(&self, url: &Url) -> Result<Answer, AuthorityError> {
         read(self.client.get(url.clone()).header(ACCEPT, JSON)).await
+    }
+
+    /// GETs a document, showing `bearer` if there is one.
+    ///
+    /// # Errors
+    /// When there is no answer, or it is too large.
+    pub(super) async fn get_with(
+        &self,
+        url: &Url,
+        bearer: Option<&SecretString>,
+    ) -> Result<Answer, AuthorityError> {
+        let mut get = self.client.get(url.clone()).header(ACCEPT, JSON);
+        if let Some(bearer) = bearer {
+            get = get.bearer_auth(bearer.expose_secret());
+        }
+        read(get).await
     }
 }
 
@@ -162,7 +194,7 @@ fn without_url(error: reqwest::Error) -> String {
 }
 
 /// A random identifier in the shape of a UUID (version 4), which Entra's support asks for.
-fn correlation_id() -> String {
+pub(super) fn uuid() -> String {
     let random = (fastrand::u128(..) & !(0xf << 76) & !(0xc << 60)) | (0x4 << 76) | (0x8 << 60);
     let hex = format!("{random:032x}");
     [&hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]].join("-")
@@ -185,9 +217,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn correlation_ids_are_version_4_uuids() {
+    fn uuids_are_version_4_uuids() {
         for _ in 0..100 {
-            let id = correlation_id();
+            let id = uuid();
             assert_eq!((id.len(), &id[14..15]), (36, "4"), "{id}");
             assert!("89ab".contains(&id[19..20]), "{id}");
         }

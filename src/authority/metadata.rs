@@ -49,9 +49,19 @@ pub struct Document {
     #[serde(default)]
     jwks_uri: Option<String>,
     #[serde(default)]
+    mtls_endpoint_aliases: Aliases,
+    #[serde(default)]
     token_endpoint_auth_methods_supported: Option<Vec<String>>,
     #[serde(default)]
     introspection_endpoint_auth_methods_supported: Option<Vec<String>>,
+}
+
+/// Where clients that show a certificate go instead (RFC 8705 section 5).
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Aliases {
+    token_endpoint: Option<String>,
+    introspection_endpoint: Option<String>,
 }
 
 impl ExpectedIssuer {
@@ -173,7 +183,9 @@ impl Document {
     pub fn token_endpoint(&self) -> Result<Endpoint, AuthorityError> {
         let url = self.address("token_endpoint", self.token_endpoint.as_deref())?;
         let prefers_basic = prefers_basic(self.token_endpoint_auth_methods_supported.as_ref());
-        Ok(Endpoint { url, prefers_basic })
+        let alias = self.mtls_endpoint_aliases.token_endpoint.as_ref();
+        let mtls = self.alias("token_endpoint", alias)?;
+        Ok(Endpoint { url, mtls, issuer: Some(self.issuer.clone()), prefers_basic })
     }
 
     /// Where tokens are introspected (RFC 7662).
@@ -184,7 +196,10 @@ impl Document {
         let url = self.address("introspection_endpoint", self.introspection_endpoint.as_deref())?;
         let methods = self.introspection_endpoint_auth_methods_supported.as_ref();
         let methods = methods.or(self.token_endpoint_auth_methods_supported.as_ref());
-        Ok(Endpoint { url, prefers_basic: prefers_basic(methods) })
+        let prefers_basic = prefers_basic(methods);
+        let alias = self.mtls_endpoint_aliases.introspection_endpoint.as_ref();
+        let mtls = self.alias("introspection_endpoint", alias)?;
+        Ok(Endpoint { url, mtls, issuer: Some(self.issuer.clone()), prefers_basic })
     }
 
     /// Where the key set is.
@@ -193,6 +208,10 @@ impl Document {
     /// When the document names no usable address.
     pub fn jwks_uri(&self) -> Result<Url, AuthorityError> {
         self.address("jwks_uri", self.jwks_uri.as_deref())
+    }
+
+    fn alias(&self, name: &str, given: Option<&String>) -> Result<Option<Url>, AuthorityError> {
+        given.map(|given| self.address(name, Some(given))).transpose()
     }
 
     fn address(&self, name: &str, given: Option<&str>) -> Result<Url, AuthorityError> {

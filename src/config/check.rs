@@ -246,10 +246,17 @@ fn maximum(schema: &Json) -> u64 {
 
 fn expected(variants: &[&Json]) -> String {
     let mut words: Vec<String> = Vec::new();
+    let choices = variants.iter().filter(|variant| is_tagged_variant(variant, variants));
+    let choices: Vec<&str> = choices.flat_map(|variant| keys(variant)).collect();
+    if choices.len() > 2 {
+        words.push(format!("a mapping (one of {})", choices.join(", ")));
+    }
     for variant in variants {
         let constants = constants(variant);
         if !constants.is_empty() {
             words.extend(constants.into_iter().map(str::to_owned));
+        } else if choices.len() > 2 && is_tagged_variant(variant, variants) {
+            // Named together, above.
         } else if has_type(variant, "object") && variant["properties"].is_object() {
             words.push(format!("a mapping ({})", keys(variant).collect::<Vec<_>>().join(", ")));
         } else if !has_type(variant, "null") || variants.len() == 1 {

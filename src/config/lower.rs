@@ -5,6 +5,7 @@
 
 mod authenticate;
 mod clients;
+mod credentials;
 mod entra;
 mod issuers;
 mod listeners;
@@ -41,7 +42,9 @@ pub(super) fn lower(
     lookup: Lookup<'_>,
 ) -> Result<Config, Vec<Problem>> {
     let (problems, clients, issuers) = (Vec::new(), BTreeMap::new(), BTreeMap::new());
-    let mut lowering = Lowering { tree, lookup, problems, clients, issuers };
+    let (warnings, defers_files) = (Vec::new(), false);
+    let mut lowering =
+        Lowering { tree, lookup, problems, warnings, defers_files, clients, issuers };
     lowering.clients(yaml.clients);
     // After the clients: introspection is asked for in the name of one.
     lowering.issuers(yaml.issuers);
@@ -59,6 +62,7 @@ pub(super) fn lower(
         listeners,
         caches,
         clients: lowering.clients.into_values().collect(),
+        warnings: lowering.warnings,
     };
     if lowering.problems.is_empty() { Ok(config) } else { Err(lowering.problems) }
 }
@@ -68,6 +72,9 @@ pub(super) struct Lowering<'a> {
     tree: &'a Node,
     lookup: Lookup<'a>,
     problems: Vec<Problem>,
+    warnings: Vec<Problem>,
+    /// Whether a secret file that cannot be read is judged by whoever asked for it.
+    defers_files: bool,
     clients: BTreeMap<String, Arc<ClientSpec>>,
     issuers: BTreeMap<String, Arc<IssuerSpec>>,
 }
@@ -96,9 +103,20 @@ impl Lowering<'_> {
 
     /// Records a problem at `path`.
     fn problem(&mut self, path: &str, what: impl Display, hint: impl Display) {
+        let problem = self.remark(path, what, hint);
+        self.problems.push(problem);
+    }
+
+    /// Records what is no problem yet.
+    fn warning(&mut self, path: &str, what: impl Display, hint: impl Display) {
+        let warning = self.remark(path, what, hint);
+        self.warnings.push(warning);
+    }
+
+    fn remark(&self, path: &str, what: impl Display, hint: impl Display) -> Problem {
         let (position, _) = locate(self.tree, path);
         let (what, hint) = (what.to_string(), hint.to_string());
-        self.problems.push(Problem { position, path: path.to_owned(), what, hint });
+        Problem { position, path: path.to_owned(), what, hint }
     }
 
     /// Whether something stands at `path`, not only above it.

@@ -35,18 +35,23 @@ pub struct Problems {
     pub problems: Vec<Problem>,
 }
 
+impl fmt::Display for Problem {
+    /// `line:column: path: what`, and the hint on a line of its own.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { position, path, what, hint } = self;
+        write!(f, "{}:{}: ", position.line, position.column)?;
+        if !path.is_empty() {
+            write!(f, "{path}: ")?;
+        }
+        write!(f, "{what}")?;
+        if hint.is_empty() { Ok(()) } else { write!(f, "\n    {hint}") }
+    }
+}
+
 impl fmt::Display for Problems {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for problem in &self.problems {
-            let Problem { position, path, what, hint } = problem;
-            write!(f, "{}:{}:{}: ", self.file, position.line, position.column)?;
-            if !path.is_empty() {
-                write!(f, "{path}: ")?;
-            }
-            writeln!(f, "{what}")?;
-            if !hint.is_empty() {
-                writeln!(f, "    {hint}")?;
-            }
+            writeln!(f, "{}:{problem}", self.file)?;
         }
         let count = self.problems.len();
         write!(f, "{count} problem{} in {}", if count == 1 { "" } else { "s" }, self.file)

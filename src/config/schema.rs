@@ -6,6 +6,7 @@
 
 mod authenticate;
 mod client;
+mod credential;
 mod issuer;
 mod listener;
 mod route;
@@ -19,8 +20,10 @@ use serde::Deserialize;
 pub(super) use authenticate::{
     AuthenticateModeYaml, AuthenticateYaml, CallersYaml, OneOrManyYaml, ProofYaml, ReportOnlyYaml,
 };
-pub(super) use client::{
-    AuthorityTimeoutsYaml, AuthorityYaml, ClientYaml, CloudYaml, CredentialYaml, EntraYaml,
+pub(super) use client::{AuthorityTimeoutsYaml, AuthorityYaml, ClientYaml, CloudYaml, EntraYaml};
+pub(super) use credential::{
+    AssertionUrlYaml, AssertionYaml, CredentialYaml, CredentialsYaml, IdentityYaml,
+    PrivateKeyJwtYaml, ThumbprintYaml,
 };
 pub(super) use issuer::{
     AlgorithmYaml, AssumeYaml, EntraIssuerYaml, IntrospectionYaml, IssuerYaml, JwksYaml, KeysYaml,

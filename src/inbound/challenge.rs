@@ -6,13 +6,13 @@
 use http::header::WWW_AUTHENTICATE;
 use http::{HeaderName, HeaderValue};
 
-use super::algorithm::Algorithm;
 use super::binding::BadBinding;
 use super::claims::BadClaim;
 use super::credential::Scheme;
 use super::dpop::DPOP_NONCE;
 use super::error::{Fault, Verdict};
 use super::rules::Unmet;
+use crate::algorithm::Algorithm;
 
 /// What a route's challenges have in common.
 #[derive(Clone, Debug, Default)]

@@ -98,7 +98,7 @@ pub fn is_tenant_id(text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::inbound::algorithm::Algorithm;
+    use crate::algorithm::Algorithm;
 
     const TENANT: &str = "11111111-2222-3333-4444-555555555555";
     const OTHER: &str = "99999999-2222-3333-4444-555555555555";

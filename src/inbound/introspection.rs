@@ -23,7 +23,7 @@ use super::authentication::Evidence;
 use super::error::Fault;
 use super::issuer::{IssuerKind, IssuerSpec};
 use super::verified::Verified;
-use crate::authority::{Answer, AuthorityError, ClientSpec, Endpoint, Form, FormRequest};
+use crate::authority::{Answer, AuthorityError, ClientSpec, Endpoint, Form};
 use crate::cache_key::CacheKey;
 use crate::clock::Moment;
 use crate::secret::{ExposeSecret, SecretString};
@@ -272,13 +272,13 @@ impl Introspector {
     ) -> Result<Answer, AuthorityError> {
         let client = &spec.client;
         let endpoint = match &spec.endpoint {
-            Some(url) => Endpoint { url: url.clone(), prefers_basic: true },
+            Some(url) => {
+                Endpoint { url: url.clone(), mtls: None, issuer: None, prefers_basic: true }
+            }
             None => client.authority.introspection_endpoint(&self.evidence.clock).await?,
         };
         let form = Form::from_iter([("token", token), ("token_type_hint", "access_token")]);
-        let mut request = FormRequest::new(&client.client_id, form);
-        client.credential.authenticate(&mut request, &endpoint, &self.evidence.clock).await?;
-        client.authority.post(&endpoint.url, &request).await
+        Ok(client.post(&form, &endpoint, &self.evidence.clock).await?.answer)
     }
 
     fn introspection(&self) -> Option<&IntrospectionSpec> {

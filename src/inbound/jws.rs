@@ -7,9 +7,9 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Map, Value};
 
-use super::algorithm::Algorithm;
 use super::key::{MAX_KID, VerificationKey};
 use super::strict_json;
+use crate::algorithm::Algorithm;
 
 /// A compact JWS whose signature nobody has verified yet.
 pub struct Compact<'t> {

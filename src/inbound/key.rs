@@ -13,7 +13,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
-use super::algorithm::{Algorithm, Family};
+use crate::algorithm::{Algorithm, Family};
 
 /// A key of an issuer.
 #[derive(Debug)]

@@ -14,10 +14,10 @@ use prometheus::{IntCounterVec, IntGauge};
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 
-use super::algorithm::Algorithm;
 use super::key::VerificationKey;
 use super::key_set::{KeySet, NoKey};
 use super::key_source::{FetchError, Fetched, KeySource};
+use crate::algorithm::Algorithm;
 use crate::clock::{Clock, Moment};
 
 /// Counters of one issuer's keys.

@@ -12,8 +12,8 @@ use std::sync::Arc;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::algorithm::Algorithm;
 use super::key::{UnusableKey, VerificationKey};
+use crate::algorithm::Algorithm;
 
 /// The usable keys of a set.
 #[derive(Debug, Default)]

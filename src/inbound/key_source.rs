@@ -9,8 +9,8 @@ use std::time::Duration;
 use http::StatusCode;
 use url::Url;
 
-use super::algorithm::Algorithm;
 use super::key_set::{BadKeySet, KeySet};
+use crate::algorithm::Algorithm;
 use crate::authority::{AuthorityError, AuthorityHttp, Metadata};
 use crate::clock::Clock;
 

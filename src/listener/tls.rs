@@ -11,12 +11,14 @@ use arc_swap::ArcSwap;
 use rustls::ServerConfig;
 use rustls::pki_types::CertificateDer;
 use rustls::server::WebPkiClientVerifier;
+use rustls::sign::SingleCertAndKey;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
 use super::stream::Stream;
+use crate::identity::{Identity, certificates};
 use crate::secret::SecretSource;
-use crate::tls::{self, Identity};
+use crate::tls;
 
 /// A listener's certificate, key and demands on callers.
 pub struct ServerTls {
@@ -87,11 +89,11 @@ fn load(
     client_ca: Option<&Path>,
 ) -> Result<Loaded, String> {
     let key = private_key.read().map_err(|error| error.to_string())?;
-    let Identity { chain, key } = Identity::load(certificate, &key)?;
+    let identity = Identity::load(certificate, &key)?;
     let builder = ServerConfig::builder_with_provider(tls::provider())
         .with_safe_default_protocol_versions()
         .map_err(|error| error.to_string())?;
-    let client_roots = client_ca.map_or(Ok(Vec::new()), tls::certificates)?;
+    let client_roots = client_ca.map_or(Ok(Vec::new()), certificates)?;
     let builder = if client_roots.is_empty() {
         builder.with_no_client_auth()
     } else {
@@ -102,8 +104,8 @@ fn load(
         let verifier = WebPkiClientVerifier::builder_with_provider(roots.into(), tls::provider());
         builder.with_client_cert_verifier(verifier.build().map_err(|error| error.to_string())?)
     };
-    let mut config =
-        builder.with_single_cert(chain.clone(), key).map_err(|error| error.to_string())?;
+    let shown = SingleCertAndKey::from(identity.certified()?);
+    let mut config = builder.with_cert_resolver(Arc::new(shown));
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-    Ok(Loaded { config: Arc::new(config), chain, client_roots })
+    Ok(Loaded { config: Arc::new(config), chain: identity.chain, client_roots })
 }

@@ -12,9 +12,9 @@ use serde_json::json;
 use url::Url;
 
 use super::RouteSpec;
+use crate::algorithm::Algorithm;
 use crate::body::Body;
 use crate::inbound::InboundSpec;
-use crate::inbound::algorithm::Algorithm;
 
 /// The metadata of one listener.
 #[derive(Clone, Debug)]

@@ -203,8 +203,7 @@ impl AcquireError {
             }
             Self::Throttled { whole_client, .. } => *whole_client,
             Self::Authority(
-                AuthorityError::Assertion(_)
-                | AuthorityError::Credential(_)
+                AuthorityError::Credential(_)
                 | AuthorityError::Metadata { .. }
                 | AuthorityError::Throttled { .. },
             ) => true,

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use super::claims_request::ClaimsRequest;
 use super::wire::{self, TokenResponse};
 use super::{AccessToken, AcquireError};
-use crate::authority::{AuthorityError, ClientSpec, Form, FormRequest};
+use crate::authority::{AuthorityError, ClientSpec, Form, Posted};
 use crate::clock::Clock;
 
 /// What is asked of the authority.
@@ -69,10 +69,7 @@ impl TokenRequest<'_> {
     async fn send_once(&self, clock: &Clock) -> Result<Answered, AcquireError> {
         let client = self.client;
         let endpoint = client.authority.token_endpoint(self.tenant, clock).await?;
-        let mut request = FormRequest::new(&client.client_id, self.form.clone());
-        client.credential.authenticate(&mut request, &endpoint, clock).await?;
-        let asked = clock.now();
-        let answer = client.authority.post(&endpoint.url, &request).await?;
+        let Posted { answer, asked, .. } = client.post(&self.form, &endpoint, clock).await?;
         let response = wire::judge(answer.status, answer.retry_after(), &answer.body)?;
         Ok(Answered { token: response.to_token(clock, asked)?, response })
     }

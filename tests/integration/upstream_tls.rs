@@ -23,13 +23,14 @@ async fn upstream_named(pki: &Pki, name: &str, wants_certificate: bool) -> Strin
     pki.issue("server", name);
     let key = std::fs::read_to_string(pki.path("server.key")).expect("a key").into();
     let certificate = pki.path("server.crt");
-    let identity = vicar::tls::Identity::load(certificate.as_ref(), &key).expect("an identity");
+    let identity =
+        vicar::identity::Identity::load(certificate.as_ref(), &key).expect("an identity");
     let builder = rustls::ServerConfig::builder_with_provider(vicar::tls::provider())
         .with_safe_default_protocol_versions()
         .expect("versions");
     let builder = if wants_certificate {
         let mut roots = rustls::RootCertStore::empty();
-        let ca = vicar::tls::certificates(pki.path("ca.crt").as_ref()).expect("a CA");
+        let ca = vicar::identity::certificates(pki.path("ca.crt").as_ref()).expect("a CA");
         roots.add(ca[0].clone()).expect("a root");
         let provider = vicar::tls::provider();
         let verifier = WebPkiClientVerifier::builder_with_provider(roots.into(), provider);
@@ -37,7 +38,9 @@ async fn upstream_named(pki: &Pki, name: &str, wants_certificate: bool) -> Strin
     } else {
         builder.with_no_client_auth()
     };
-    let mut config = builder.with_single_cert(identity.chain, identity.key).expect("a config");
+    let mut config = builder
+        .with_single_cert(identity.chain.clone(), identity.key.der().clone_key())
+        .expect("a config");
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let port = listener.local_addr().expect("bound").port();

@@ -1,7 +1,7 @@
-//! A client assertion that somebody else signed (RFC 7521 section 4.2, RFC 7523 section 2.2).
+//! A client assertion in the form (RFC 7521 section 4.2, RFC 7523 section 2.2), and what is known of one that
+//! somebody else signed.
 //!
-//! Part of `authority::credential`. The file is rotated by whoever writes it, so it is read for every
-//! request; one that has expired is never sent.
+//! Part of `authority::credential`. One that has expired is never sent.
 
 use std::time::Duration;
 
@@ -9,33 +9,33 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::Value;
 
-use crate::authority::{AuthorityError, FormRequest};
-use crate::clock::Clock;
+use crate::authority::FormRequest;
 use crate::secret::{ExposeSecret, SecretString};
 
 /// Adds the assertion to the form.
+pub(super) fn add_to(request: &mut FormRequest, assertion: &SecretString) {
+    request.form.push("client_id", &request.client_id);
+    request.form.push("client_assertion_type", ASSERTION_TYPE);
+    request.form.push("client_assertion", assertion.expose_secret());
+}
+
+/// Whether the assertion may be sent at `now`, since the Unix epoch.
 ///
 /// # Errors
 /// When it is no JWT, or has expired.
-pub(super) fn authenticate(
-    request: &mut FormRequest,
-    assertion: &SecretString,
-    clock: &Clock,
-) -> Result<(), AuthorityError> {
-    let text = assertion.expose_secret();
-    match expiry(text) {
-        None => return Err(AuthorityError::Assertion("is not a signed JWT with `exp`")),
-        Some(exp) if exp <= clock.wall() => return Err(AuthorityError::Assertion("has expired")),
-        Some(_) => {}
+pub(super) fn check(assertion: &SecretString, now: Duration) -> Result<(), String> {
+    match expiry(assertion.expose_secret()) {
+        None => Err("our client assertion is not a signed JWT with `exp`".to_owned()),
+        Some(exp) if exp <= now => {
+            let ago = now.saturating_sub(exp).as_secs();
+            Err(format!("our client assertion has expired {ago} s ago; whoever writes it is late"))
+        }
+        Some(_) => Ok(()),
     }
-    request.form.push("client_id", &request.client_id);
-    request.form.push("client_assertion_type", ASSERTION_TYPE);
-    request.form.push("client_assertion", text);
-    Ok(())
 }
 
 /// `exp`; nothing else is read, the assertion is the authority's to judge.
-fn expiry(assertion: &str) -> Option<Duration> {
+pub(super) fn expiry(assertion: &str) -> Option<Duration> {
     let mut parts = assertion.split('.');
     let (_, payload, signature) = (parts.next()?, parts.next()?, parts.next()?);
     if signature.is_empty() || parts.next().is_some() {
@@ -50,30 +50,23 @@ const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-be
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::authority::Form;
 
     #[test]
-    fn sends_what_is_good_and_nothing_else() {
-        let clock = Clock::system();
+    fn only_a_signed_jwt_that_lives_is_good() {
+        let now = Duration::from_secs(1_000);
         let jwt = |claims: &str| format!("e30.{}.c2ln", URL_SAFE_NO_PAD.encode(claims));
-        let attempt = |assertion: String| {
-            let mut request = FormRequest::new("me", Form::default());
-            authenticate(&mut request, &assertion.into(), &clock).map(|()| request)
-        };
-        let good = jwt(&format!(r#"{{"exp":{}}}"#, clock.wall().as_secs() + 60));
+        let good = jwt(r#"{"exp":1060}"#);
         let unsigned = good.trim_end_matches("c2ln").to_owned();
-        let request = attempt(good.clone()).unwrap();
-        assert_eq!(request.form.fields()[2], ("client_assertion".to_owned(), good));
-        let expired = jwt(&format!(r#"{{"exp":{}}}"#, clock.wall().as_secs()));
+        assert!(check(&good.clone().into(), now).is_ok());
         for bad in [
-            expired,
+            jwt(r#"{"exp":1000}"#),
             jwt("{}"),
             "a.b".into(),
             unsigned,
             "opaque".into(),
-            format!("{}.x", jwt("{}")),
+            format!("{good}.x"),
         ] {
-            assert!(attempt(bad.clone()).is_err(), "{bad}");
+            assert!(check(&bad.clone().into(), now).is_err(), "{bad}");
         }
     }
 }

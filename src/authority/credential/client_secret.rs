@@ -9,7 +9,7 @@ use crate::authority::FormRequest;
 use crate::secret::{ExposeSecret, SecretString};
 
 /// Adds the secret to the header (`basic`) or to the form.
-pub(super) fn authenticate(request: &mut FormRequest, secret: &SecretString, basic: bool) {
+pub(super) fn add_to(request: &mut FormRequest, secret: &SecretString, basic: bool) {
     if basic {
         request.authorization = Some(basic_header(&request.client_id, secret));
     } else {

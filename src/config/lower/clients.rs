@@ -6,9 +6,10 @@ use std::sync::Arc;
 use url::Url;
 
 use super::Lowering;
-use crate::authority::{Authority, AuthorityHttp, ClientCredential, ClientSpec, SecretMethod};
+use super::credentials::At;
+use crate::authority::{Authority, AuthorityHttp, ClientSpec, HttpSettings};
 use crate::config::schema::{
-    AuthorityTimeoutsYaml, AuthorityYaml, ClientYaml, CloudYaml, CredentialYaml, EntraYaml, FileRef,
+    AuthorityTimeoutsYaml, AuthorityYaml, ClientYaml, CloudYaml, EntraYaml, FileRef,
 };
 use crate::tls;
 
@@ -24,8 +25,15 @@ impl Lowering<'_> {
     }
 
     fn client(&mut self, name: &str, yaml: ClientYaml, path: &str) -> Option<ClientSpec> {
-        let credential = self.credential(yaml.credential, &format!("{path}.credential"));
-        let authority = self.authority(yaml.authority, &format!("{path}.authority"));
+        let settings = self.http_settings(
+            yaml.authority.ca.as_ref(),
+            &yaml.authority.proxy,
+            &yaml.authority.timeouts,
+            &format!("{path}.authority"),
+        );
+        let authority = self.authority(yaml.authority, settings.as_ref(), path);
+        let at = At { http: settings, authority: authority.as_ref() };
+        let credentials = self.credentials(yaml.credential, &at, &format!("{path}.credential"));
         if yaml.max_in_flight == 0 {
             let what = "no token request could ever be made";
             self.problem(&format!("{path}.max_in_flight"), what, "1 and more");
@@ -38,7 +46,7 @@ impl Lowering<'_> {
         Some(ClientSpec {
             name: Arc::from(name),
             client_id: yaml.client_id,
-            credential: credential?,
+            credentials: credentials?,
             authority: authority?,
             capabilities: yaml.capabilities,
             max_in_flight: yaml.max_in_flight.into(),
@@ -57,22 +65,14 @@ impl Lowering<'_> {
         }
     }
 
-    fn credential(&mut self, yaml: CredentialYaml, path: &str) -> Option<ClientCredential> {
-        let (method, key, reference) = match yaml {
-            CredentialYaml::ClientAssertion(assertion) => {
-                let source = self.secret(assertion, &format!("{path}.client_assertion"))?;
-                return Some(ClientCredential::ClientAssertion { source: Arc::new(source) });
-            }
-            CredentialYaml::ClientSecret(secret) => (SecretMethod::Preferred, "", secret),
-            CredentialYaml::ClientSecretBasic(secret) => (SecretMethod::Basic, "_basic", secret),
-            CredentialYaml::ClientSecretPost(secret) => (SecretMethod::Post, "_post", secret),
-        };
-        let source = self.secret(reference, &format!("{path}.client_secret{key}"))?;
-        Some(ClientCredential::ClientSecret { method, source: Arc::new(source) })
-    }
-
-    fn authority(&mut self, yaml: AuthorityYaml, path: &str) -> Option<Authority> {
-        let http = self.authority_http(yaml.ca.as_ref(), &yaml.proxy, &yaml.timeouts, path)?;
+    fn authority(
+        &mut self,
+        yaml: AuthorityYaml,
+        settings: Option<&HttpSettings>,
+        path: &str,
+    ) -> Option<Authority> {
+        let path = &format!("{path}.authority");
+        let http = self.accept(path, AuthorityHttp::new(settings?, None), "")?;
         match (yaml.entra, yaml.oidc, yaml.token_endpoint) {
             (Some(entra), None, None) => self.entra(&entra, http, &format!("{path}.entra")),
             (None, Some(oidc), None) => {
@@ -98,12 +98,23 @@ impl Lowering<'_> {
         timeouts: &AuthorityTimeoutsYaml,
         path: &str,
     ) -> Option<AuthorityHttp> {
+        let settings = self.http_settings(ca, proxy, timeouts, path)?;
+        self.accept(path, AuthorityHttp::new(&settings, None), "")
+    }
+
+    /// How one authority or issuer is reached.
+    fn http_settings(
+        &mut self,
+        ca: Option<&FileRef>,
+        proxy: &str,
+        timeouts: &AuthorityTimeoutsYaml,
+        path: &str,
+    ) -> Option<HttpSettings> {
         let roots = self.roots(ca.map(|ca| ca.file.as_str()), &format!("{path}.ca"));
         let proxy = self.proxies(proxy, &format!("{path}.proxy"));
         let (roots, proxy) = (roots?, proxy?);
-        let http = tls::client(roots, None)
-            .and_then(|tls| AuthorityHttp::new(tls, &proxy, timeouts.connect.0, timeouts.total.0));
-        self.accept(path, http, "")
+        let tls = self.accept(path, tls::client(roots, None), "")?;
+        Some(HttpSettings { tls, proxy, connect: timeouts.connect.0, total: timeouts.total.0 })
     }
 
     fn entra(&mut self, yaml: &EntraYaml, http: AuthorityHttp, path: &str) -> Option<Authority> {

@@ -8,11 +8,11 @@ use std::time::Duration;
 use url::Url;
 
 use super::Lowering;
+use crate::algorithm::Algorithm;
 use crate::authority::{AuthorityHttp, Metadata};
 use crate::config::schema::{
     AlgorithmYaml, AssumeYaml, IntrospectionYaml, IssuerYaml, JwksYaml, KeysYaml, ProfileYaml,
 };
-use crate::inbound::algorithm::Algorithm;
 use crate::inbound::key_set::KeySet;
 use crate::inbound::{
     CallerKind, IntrospectionSpec, IssuerIdentity, IssuerKind, IssuerSpec, JwtSpec, KeyLocation,
@@ -311,7 +311,7 @@ fn assumed(yaml: AssumeYaml) -> CallerKind {
     }
 }
 
-fn algorithm(yaml: AlgorithmYaml) -> Algorithm {
+pub(super) fn algorithm(yaml: AlgorithmYaml) -> Algorithm {
     match yaml {
         AlgorithmYaml::RS256 => Algorithm::Rs256,
         AlgorithmYaml::RS384 => Algorithm::Rs384,

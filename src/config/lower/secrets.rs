@@ -1,5 +1,8 @@
 //! Secret references into [`SecretSource`]s, read once to say early what cannot be read.
 
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+
 use super::Lowering;
 use crate::config::schema::SecretRef;
 use crate::secret::{ExposeSecret as _, SecretSource, SecretString};
@@ -20,12 +23,28 @@ impl Lowering<'_> {
         {
             self.problem(path, "an empty secret", "");
         }
-        let hint = "the file must exist and be readable by the user Vicar runs as";
-        let readable = source.read().map(drop);
-        self.accept(path, readable, hint)?;
+        if !self.defers_files {
+            let hint = "the file must exist and be readable by the user Vicar runs as";
+            let readable = source.read().map(drop);
+            self.accept(path, readable, hint)?;
+        }
+        self.warn_of_readers(source.path(), path);
         Some(source)
     }
+
+    /// Every process of the machine can read such a file.
+    pub(super) fn warn_of_readers(&mut self, file: Option<&Path>, path: &str) {
+        let Some(file) = file else { return };
+        let Ok(metadata) = std::fs::metadata(file) else { return };
+        if metadata.permissions().mode() & READABLE_BY_ALL != 0 {
+            let what = format!("{} can be read by every user", file.display());
+            let hint = "chmod 0600, or in Kubernetes `defaultMode: 0400` of the volume";
+            self.warning(path, what, hint);
+        }
+    }
 }
+
+const READABLE_BY_ALL: u32 = 0o004;
 
 fn fixed(described: String, value: String) -> SecretSource {
     SecretSource::Fixed { described, value: SecretString::from(value) }

@@ -7,8 +7,9 @@ use rustls::RootCertStore;
 
 use super::Lowering;
 use crate::config::schema::{FileRef, SecretRef};
+use crate::identity::Identity;
 use crate::secret::SecretSource;
-use crate::tls::{self, Identity};
+use crate::tls;
 
 impl Lowering<'_> {
     /// The system's roots and those of `ca`.

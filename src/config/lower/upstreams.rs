@@ -80,7 +80,7 @@ impl Lowering<'_> {
                 }
                 None => None,
             };
-            Some(self.accept(path, tls::client(roots, identity), "")?)
+            Some(self.accept(path, tls::client(roots, identity.as_ref()), "")?)
         } else {
             if settings.ca.is_some() || settings.client_certificate.is_some() {
                 self.problem(path, "`ca` and `client_certificate` need an https:// URL", "");

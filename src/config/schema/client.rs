@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::{FileRef, SecretRef};
+use super::{CredentialsYaml, FileRef};
 use crate::config::units::DurationYaml;
 
 /// Vicar's registration at an authority.
@@ -14,8 +14,8 @@ pub(in crate::config) struct ClientYaml {
     pub(in crate::config) authority: AuthorityYaml,
     /// The identifier the authority gave Vicar.
     pub(in crate::config) client_id: String,
-    /// How Vicar proves itself.
-    pub(in crate::config) credential: CredentialYaml,
+    /// How Vicar proves itself: one method, or a list in order of preference.
+    pub(in crate::config) credential: CredentialsYaml,
     /// What it tells Entra that it can do: cp1 (it reacts to claims challenges, so tokens live longer).
     #[serde(default)]
     pub(in crate::config) capabilities: Vec<String>,
@@ -95,21 +95,6 @@ impl Default for AuthorityTimeoutsYaml {
     fn default() -> Self {
         Self { connect: DurationYaml::secs(2), total: DurationYaml::secs(10) }
     }
-}
-
-/// How Vicar proves itself to the authority.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-#[allow(clippy::enum_variant_names, reason = "the names registered for these methods")]
-pub(in crate::config) enum CredentialYaml {
-    /// A signed JWT that somebody else writes into a file (RFC 7523 section 2.2), read for every request.
-    ClientAssertion(SecretRef),
-    /// A secret, sent by the method the authority prefers.
-    ClientSecret(SecretRef),
-    /// A secret in the Authorization header (RFC 6749 section 2.3.1).
-    ClientSecretBasic(SecretRef),
-    /// A secret in the form.
-    ClientSecretPost(SecretRef),
 }
 
 fn max_in_flight() -> u16 {

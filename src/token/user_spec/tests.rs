@@ -8,7 +8,10 @@ use rustls::RootCertStore;
 use url::Url;
 
 use super::*;
-use crate::authority::{Authority, AuthorityHttp, ClientCredential, ProxySettings, SecretMethod};
+use crate::authority::{
+    AssertionSource, Authority, AuthorityHttp, Credential, HttpSettings, Method, ProxySettings,
+    SecretMethod,
+};
 use crate::secret::SecretSource;
 use crate::token::flow::user::TokenExchange;
 use crate::token::flow::{Flow, RESERVED, Target};
@@ -272,16 +275,16 @@ impl Inputs {
     fn client(&self, client_id: &str) -> ClientSpec {
         let text = |text: usize| self.texts[text].clone();
         let source = |is_file| {
-            Arc::new(if is_file {
+            if is_file {
                 SecretSource::file(text(CREDENTIAL))
             } else {
                 let value = text(CREDENTIAL).into();
                 SecretSource::Fixed { described: String::new(), value }
-            })
+            }
         };
-        let credential = match self.choices[METHOD] {
-            0 => ClientCredential::ClientAssertion { source: source(true) },
-            1 => ClientCredential::ClientAssertion { source: source(false) },
+        let method = match self.choices[METHOD] {
+            0 => Method::ClientAssertion(AssertionSource::Kept(source(true))),
+            1 => Method::ClientAssertion(AssertionSource::Kept(source(false))),
             2 => secret(SecretMethod::Preferred, source(true)),
             3 => secret(SecretMethod::Basic, source(false)),
             _ => secret(SecretMethod::Post, source(false)),
@@ -289,7 +292,7 @@ impl Inputs {
         ClientSpec {
             name: self.texts[NAME].as_str().into(),
             client_id: client_id.to_owned(),
-            credential,
+            credentials: vec![Credential::new(method)],
             authority: self.authority(),
             capabilities: self.lists[CAPABILITIES].clone(),
             max_in_flight: 1,
@@ -301,8 +304,9 @@ impl Inputs {
         static TLS: LazyLock<rustls::ClientConfig> = LazyLock::new(|| {
             crate::tls::client(RootCertStore::empty().into(), None).expect("settings")
         });
-        let (proxy, total) = (ProxySettings::default(), Duration::from_secs(1));
-        let http = AuthorityHttp::new(TLS.clone(), &proxy, total, total).expect("a client");
+        let (proxy, connect) = (ProxySettings::default(), Duration::from_secs(1));
+        let settings = HttpSettings { tls: TLS.clone(), proxy, connect, total: connect };
+        let http = AuthorityHttp::new(&settings, None).expect("a client");
         let host = Url::parse("https://h.test/").expect("a URL");
         let (tenant, issuer) = (format!("t{}", self.texts[ENDPOINT]), self.texts[ENDPOINT].clone());
         // The very address that the third kind has by its construction.
@@ -316,6 +320,6 @@ impl Inputs {
     }
 }
 
-fn secret(method: SecretMethod, source: Arc<SecretSource>) -> ClientCredential {
-    ClientCredential::ClientSecret { method, source }
+fn secret(how: SecretMethod, source: SecretSource) -> Method {
+    Method::ClientSecret { how, source }
 }

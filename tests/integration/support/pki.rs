@@ -46,7 +46,7 @@ impl Pki {
     /// The SHA-256 digest of `<name>.crt`, base64url.
     pub fn digest(&self, name: &str) -> String {
         let path = self.path(&format!("{name}.crt"));
-        let certificates = vicar::tls::certificates(path.as_ref()).expect("a certificate");
+        let certificates = vicar::identity::certificates(path.as_ref()).expect("a certificate");
         super::issuer::encode(digest(&SHA256, &certificates[0]))
     }
 
@@ -62,9 +62,9 @@ impl Pki {
         let identity = identity.map(|name| {
             let key = std::fs::read_to_string(self.path(&format!("{name}.key"))).expect("a key");
             let certificate = self.path(&format!("{name}.crt"));
-            vicar::tls::Identity::load(certificate.as_ref(), &key.into()).expect("an identity")
+            vicar::identity::Identity::load(certificate.as_ref(), &key.into()).expect("an identity")
         });
-        let mut config = vicar::tls::client(roots, identity).expect("a config");
+        let mut config = vicar::tls::client(roots, identity.as_ref()).expect("a config");
         config.alpn_protocols = alpn.iter().map(|protocol| protocol.as_bytes().to_vec()).collect();
         let name = ServerName::try_from("localhost").expect("a name");
         let stream = TcpStream::connect(address).await?;

@@ -1,7 +1,7 @@
 //! The signature algorithms a token may be signed with (RFC 7518 section 3, RFC 8037).
 //!
-//! Part of `inbound`. Asymmetric ones only: a key set is public, and a public key must never be able to
-//! sign.
+//! A leaf: callers' tokens are verified by them, our own assertions signed. Asymmetric ones only: a key set is
+//! public, and a public key must never be able to sign.
 
 use std::fmt;
 
@@ -86,7 +86,7 @@ impl Algorithm {
 
     /// How the library verifies it. PSS salts are as long as the hash; ECDSA signatures are the two
     /// numbers at full length (RFC 7518 section 3.4), not DER.
-    pub(super) fn verification(self) -> &'static dyn VerificationAlgorithm {
+    pub(crate) fn verification(self) -> &'static dyn VerificationAlgorithm {
         match self.rsa() {
             Some(parameters) => parameters,
             None if self == Self::Es256 => &signature::ECDSA_P256_SHA256_FIXED,
@@ -96,7 +96,7 @@ impl Algorithm {
     }
 
     /// The parameters of an RSA algorithm.
-    pub(super) fn rsa(self) -> Option<&'static signature::RsaParameters> {
+    pub(crate) fn rsa(self) -> Option<&'static signature::RsaParameters> {
         match self {
             Self::Rs256 => Some(&signature::RSA_PKCS1_2048_8192_SHA256),
             Self::Rs384 => Some(&signature::RSA_PKCS1_2048_8192_SHA384),
