@@ -45,6 +45,8 @@ mod on_behalf_isolation;
 mod on_behalf_recovery;
 mod on_behalf_sessions;
 mod on_behalf_stampede;
+mod rotation;
+mod rotation_faults;
 mod routing;
 mod streaming;
 mod upstream_tls;

@@ -1,16 +1,23 @@
 //! The proxy under test and the parties around it.
 
+pub mod assertion;
 pub mod authority;
 pub mod client;
 pub mod crowd;
 #[path = "../../process/full_port.rs"]
 pub(crate) mod full_port;
 pub mod issuer;
+pub mod logs;
 pub mod minting;
+pub mod pairs;
 pub mod pki;
+pub mod registrar;
+pub mod rotating;
 pub mod scene;
+pub mod tls_registrar;
 pub mod upstream;
 pub mod vicar;
+pub mod volume;
 pub mod world;
 
 use std::time::{Duration, Instant};
