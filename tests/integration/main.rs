@@ -26,6 +26,7 @@ mod answers;
 mod caching;
 mod client_credentials;
 mod failures;
+mod fallback;
 mod forwarding;
 mod inbound_keys;
 mod inbound_modes;
