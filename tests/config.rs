@@ -411,7 +411,7 @@ fn another_value(key: &Key<'_>) -> Option<Json> {
         "IssuerYaml.roles_claim" => "groups",
         // Not shorter than `refresh`.
         "KeysYaml.stale" => "20m",
-        "OktaYaml.server" => "other",
+        "AssertionUrlYaml.member" | "OktaYaml.server" | "PrivateKeyJwtYaml.audience" => "other",
         "RewriteYaml.host" => "preserve",
         "TokenExchangeYaml.actor_token_type" | "TokenExchangeYaml.subject_token_type" => "jwt",
         _ => "",

@@ -244,6 +244,7 @@ pub(super) async fn serve(
 }
 
 /// Seconds; so few that the next rotation needs another token.
-const LIFE: u64 = 5;
+/// Longer than the clock is moved at once: a token must not be dead before it comes.
+const LIFE: u64 = 15;
 
 const REFUSAL: &str = r#"{"error":"invalid_client"}"#;
