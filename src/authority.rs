@@ -7,6 +7,7 @@
 mod client;
 mod client_refusal;
 mod credential;
+mod entra;
 mod error;
 mod form;
 mod http;
@@ -22,6 +23,7 @@ pub use self::credential::{
     CredentialError, Method, PrivateKeyJwt, RESERVED_CLAIMS, RESERVED_HEADERS, SecretMethod,
     SigningSource, Thumbprint, TlsClientAuth,
 };
+pub use self::entra::{Detection, Entra, Region, is_region, preferred_host};
 pub use self::error::AuthorityError;
 pub use self::form::Form;
 use self::form::FormRequest;
@@ -40,11 +42,22 @@ pub struct Authority {
 #[derive(Debug)]
 enum AuthorityKind {
     /// Microsoft Entra ID: the endpoint is known by construction.
-    Entra { instance: Url, endpoint: Url },
+    Entra(Box<Entra>),
+    /// Another of Microsoft's.
+    Microsoft { kind: Microsoft, endpoint: Url },
     /// A server that publishes metadata.
     Oidc(Metadata),
     /// A bare token endpoint.
     TokenEndpoint { endpoint: Url },
+}
+
+/// Microsoft's servers besides Entra ID.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Microsoft {
+    /// Active Directory Federation Services, which know nothing of Entra's additions.
+    Adfs,
+    /// Azure AD B2C: Entra behind a policy.
+    B2c,
 }
 
 /// Where a form goes.
@@ -61,14 +74,16 @@ pub struct Endpoint {
 }
 
 impl Authority {
-    /// Microsoft Entra ID at `instance` (`https://login.microsoftonline.com`), for one tenant.
-    ///
-    /// # Errors
-    /// When the two do not make a URL.
-    pub fn entra(instance: &Url, tenant: &str, http: AuthorityHttp) -> Result<Self, String> {
-        let endpoint = entra_endpoint(instance, tenant, "token").map_err(|e| e.to_string())?;
-        let instance = instance.clone();
-        Ok(Self { kind: AuthorityKind::Entra { instance, endpoint }, http })
+    /// Microsoft Entra ID.
+    #[must_use]
+    pub fn entra(entra: Entra, http: AuthorityHttp) -> Self {
+        Self { kind: AuthorityKind::Entra(Box::new(entra)), http }
+    }
+
+    /// Another of Microsoft's servers at this token endpoint.
+    #[must_use]
+    pub fn microsoft(kind: Microsoft, endpoint: Url, http: AuthorityHttp) -> Self {
+        Self { kind: AuthorityKind::Microsoft { kind, endpoint }, http }
     }
 
     /// A server found by discovery under `issuer`.
@@ -86,7 +101,16 @@ impl Authority {
     /// Whether it is Entra, with its rules for scopes.
     #[must_use]
     pub fn is_entra(&self) -> bool {
-        matches!(self.kind, AuthorityKind::Entra { .. })
+        matches!(
+            self.kind,
+            AuthorityKind::Entra(_) | AuthorityKind::Microsoft { kind: Microsoft::B2c, .. }
+        )
+    }
+
+    /// Whether it is AD FS, which knows certificates by SHA-1.
+    #[must_use]
+    pub fn is_adfs(&self) -> bool {
+        matches!(self.kind, AuthorityKind::Microsoft { kind: Microsoft::Adfs, .. })
     }
 
     /// Whether its endpoints are discovered.
@@ -98,16 +122,16 @@ impl Authority {
     /// Whether its issuer identifier is known, at the latest after discovery.
     #[must_use]
     pub fn knows_issuer(&self) -> bool {
-        !matches!(self.kind, AuthorityKind::TokenEndpoint { .. })
+        matches!(self.kind, AuthorityKind::Entra(_) | AuthorityKind::Oidc(_))
     }
 
     /// Its token endpoint, or the issuer under which that is discovered, for the log.
     #[must_use]
     pub fn name(&self) -> &str {
         match &self.kind {
-            AuthorityKind::Entra { endpoint, .. } | AuthorityKind::TokenEndpoint { endpoint } => {
-                endpoint.as_str()
-            }
+            AuthorityKind::Entra(entra) => entra.endpoint().as_str(),
+            AuthorityKind::Microsoft { endpoint, .. }
+            | AuthorityKind::TokenEndpoint { endpoint } => endpoint.as_str(),
             AuthorityKind::Oidc(metadata) => metadata.location(),
         }
     }
@@ -118,35 +142,32 @@ impl Authority {
         self.http.total_timeout()
     }
 
-    /// The token endpoint, discovered when need be; of another `tenant` of Entra than the client's own.
+    /// The token endpoint, discovered when need be; of another `tenant` of Entra than the client's own, and in the
+    /// region when an application asks for itself.
     ///
     /// # Errors
     /// When discovery fails and never succeeded, or the tenant makes no URL.
     pub async fn token_endpoint(
         &self,
         tenant: Option<&str>,
+        regional: bool,
         clock: &Clock,
     ) -> Result<Endpoint, AuthorityError> {
         match &self.kind {
-            AuthorityKind::Entra { instance, endpoint } => {
-                let url = match tenant {
-                    None => endpoint.clone(),
-                    Some(tenant) => entra_endpoint(instance, tenant, "token").map_err(|_| {
-                        let what = "the tenant makes no endpoint".to_owned();
-                        AuthorityError::Metadata { url: instance.to_string(), what }
-                    })?,
-                };
-                let issuer = entra_issuer(instance, &url);
+            AuthorityKind::Entra(entra) => {
+                let url = entra.token_endpoint(tenant, regional).await.map_err(|_| {
+                    let what = "the tenant makes no endpoint".to_owned();
+                    AuthorityError::Metadata { url: entra.endpoint().to_string(), what }
+                })?;
+                let issuer = entra.issuer(tenant);
                 Ok(Endpoint { url, mtls: None, issuer, prefers_basic: false })
             }
             AuthorityKind::Oidc(metadata) => {
                 metadata.document(&self.http, clock).await?.token_endpoint()
             }
+            AuthorityKind::Microsoft { endpoint, .. } => Ok(bare(endpoint, false)),
             // RFC 6749 section 2.3.1: every server that takes passwords takes Basic.
-            AuthorityKind::TokenEndpoint { endpoint } => {
-                let url = endpoint.clone();
-                Ok(Endpoint { url, mtls: None, issuer: None, prefers_basic: true })
-            }
+            AuthorityKind::TokenEndpoint { endpoint } => Ok(bare(endpoint, true)),
         }
     }
 
@@ -155,24 +176,18 @@ impl Authority {
     /// # Errors
     /// When there is no metadata, or it names none.
     pub async fn introspection_endpoint(&self, clock: &Clock) -> Result<Endpoint, AuthorityError> {
-        match &self.kind {
-            AuthorityKind::Oidc(metadata) => {
-                metadata.document(&self.http, clock).await?.introspection_endpoint()
-            }
-            AuthorityKind::Entra { endpoint, .. } | AuthorityKind::TokenEndpoint { endpoint } => {
-                let what = "no introspection endpoint is known for it".into();
-                Err(AuthorityError::Metadata { url: endpoint.to_string(), what })
-            }
+        if let AuthorityKind::Oidc(metadata) = &self.kind {
+            return metadata.document(&self.http, clock).await?.introspection_endpoint();
         }
+        let what = "no introspection endpoint is known for it".into();
+        Err(AuthorityError::Metadata { url: self.name().to_owned(), what })
     }
 
     /// Where a person signs in, as claims challenges name it; known for Entra alone.
     #[must_use]
     pub fn authorization_uri(&self, tenant: Option<&str>) -> Option<String> {
-        let AuthorityKind::Entra { instance, endpoint } = &self.kind else { return None };
-        let own = endpoint.path_segments().and_then(|mut segments| segments.next());
-        let url = entra_endpoint(instance, tenant.or(own)?, "authorize").ok()?;
-        Some(url.into())
+        let AuthorityKind::Entra(entra) = &self.kind else { return None };
+        entra.authorization_uri(tenant)
     }
 
     /// Sends a form once, over `connections` of its own or the usual ones; redirects are answers like others.
@@ -185,15 +200,18 @@ impl Authority {
         request: &FormRequest,
         connections: Option<&AuthorityHttp>,
     ) -> Result<Answer, AuthorityError> {
-        let is_entra = matches!(self.kind, AuthorityKind::Entra { .. });
+        let is_entra = self.is_entra();
         connections.unwrap_or(&self.http).post_form(url, request, is_entra).await
     }
 
     /// Adds what tells this authority from others.
     pub fn add_to_key(&self, key: &mut CacheKeyBuilder) {
         match &self.kind {
-            AuthorityKind::Entra { endpoint, .. } => {
-                key.field("entra", endpoint.as_str().as_bytes());
+            AuthorityKind::Entra(entra) => {
+                key.field("entra", entra.endpoint().as_str().as_bytes());
+            }
+            AuthorityKind::Microsoft { endpoint, .. } => {
+                key.field("microsoft", endpoint.as_str().as_bytes());
             }
             AuthorityKind::Oidc(metadata) => key.field("oidc", metadata.location().as_bytes()),
             AuthorityKind::TokenEndpoint { endpoint } => {
@@ -203,12 +221,6 @@ impl Authority {
     }
 }
 
-/// The issuer of the tenant that a token endpoint is of.
-fn entra_issuer(instance: &Url, endpoint: &Url) -> Option<String> {
-    let tenant = endpoint.path_segments()?.next()?;
-    instance.join(&format!("/{tenant}/v2.0")).ok().map(Url::into)
-}
-
-fn entra_endpoint(instance: &Url, tenant: &str, name: &str) -> Result<Url, url::ParseError> {
-    instance.join(&format!("/{tenant}/oauth2/v2.0/{name}"))
+fn bare(endpoint: &Url, prefers_basic: bool) -> Endpoint {
+    Endpoint { url: endpoint.clone(), mtls: None, issuer: None, prefers_basic }
 }

@@ -136,6 +136,11 @@ impl AuthorityHttp {
         read(self.client.get(url.clone()).header(ACCEPT, JSON)).await
     }
 
+    /// GETs a document of the machine's metadata service, which wants to know that nobody was lured there.
+    pub(super) async fn get_metadata(&self, url: &Url) -> Result<Answer, AuthorityError> {
+        read(self.client.get(url.clone()).header(ACCEPT, JSON).header("Metadata", "true")).await
+    }
+
     /// GETs a document, showing `bearer` if there is one.
     ///
     /// # Errors

@@ -9,6 +9,7 @@ mod credentials;
 mod entra;
 mod issuers;
 mod listeners;
+mod microsoft;
 mod proxies;
 mod routes;
 mod secrets;

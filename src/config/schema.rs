@@ -20,7 +20,10 @@ use serde::Deserialize;
 pub(super) use authenticate::{
     AuthenticateModeYaml, AuthenticateYaml, CallersYaml, OneOrManyYaml, ProofYaml, ReportOnlyYaml,
 };
-pub(super) use client::{AuthorityTimeoutsYaml, AuthorityYaml, ClientYaml, CloudYaml, EntraYaml};
+pub(super) use client::{
+    AdfsYaml, AuthorityTimeoutsYaml, AuthorityYaml, B2cYaml, ClientYaml, CloudYaml, EntraYaml,
+    ExternalIdYaml,
+};
 pub(super) use credential::{
     AssertionUrlYaml, AssertionYaml, CredentialYaml, CredentialsYaml, IdentityYaml,
     PrivateKeyJwtYaml, ThumbprintYaml,

@@ -19,6 +19,8 @@ pub(super) struct TokenRequest<'a> {
     pub(super) client: &'a ClientSpec,
     /// Another tenant than the client's own.
     pub(super) tenant: Option<&'a str>,
+    /// Whether an application asks for itself, which regions answer.
+    pub(super) regional: bool,
     /// The grant's fields.
     pub(super) form: Form,
     /// What the token must have besides.
@@ -68,7 +70,7 @@ impl TokenRequest<'_> {
     /// One try. The credential signs anew for each, since an assertion is good for one use.
     async fn send_once(&self, clock: &Clock) -> Result<Answered, AcquireError> {
         let client = self.client;
-        let endpoint = client.authority.token_endpoint(self.tenant, clock).await?;
+        let endpoint = client.authority.token_endpoint(self.tenant, self.regional, clock).await?;
         let Posted { answer, asked, .. } = client.post(&self.form, &endpoint, clock).await?;
         let response = wire::judge(answer.status, answer.retry_after(), &answer.body)?;
         Ok(Answered { token: response.to_token(clock, asked)?, response })

@@ -41,8 +41,14 @@ impl TokenSpec {
         clock: &Clock,
     ) -> Result<AccessToken, AcquireError> {
         let form = self.flow.form();
-        let request =
-            TokenRequest { client: &self.client, tenant: None, form, claims, repeatable: true };
+        let request = TokenRequest {
+            client: &self.client,
+            tenant: None,
+            regional: true,
+            form,
+            claims,
+            repeatable: true,
+        };
         let answered = request.send(clock).await?;
         if !answered.response.is_bearer() {
             return Err(AcquireError::WrongTokenType);

@@ -241,7 +241,8 @@ impl UserSpec {
         repeatable: bool,
         clock: &Clock,
     ) -> Result<Answered, AcquireError> {
-        let request = TokenRequest { client: &self.client, tenant, form, claims, repeatable };
+        let (client, regional) = (self.client.as_ref(), false);
+        let request = TokenRequest { client, tenant, regional, form, claims, repeatable };
         request.send(clock).await
     }
 }

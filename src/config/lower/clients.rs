@@ -8,9 +8,7 @@ use url::Url;
 use super::Lowering;
 use super::credentials::At;
 use crate::authority::{Authority, AuthorityHttp, ClientSpec, HttpSettings};
-use crate::config::schema::{
-    AuthorityTimeoutsYaml, AuthorityYaml, ClientYaml, CloudYaml, EntraYaml, FileRef,
-};
+use crate::config::schema::{AuthorityTimeoutsYaml, AuthorityYaml, ClientYaml, FileRef};
 use crate::tls;
 
 impl Lowering<'_> {
@@ -73,18 +71,31 @@ impl Lowering<'_> {
     ) -> Option<Authority> {
         let path = &format!("{path}.authority");
         let http = self.accept(path, AuthorityHttp::new(settings?, None), "")?;
-        match (yaml.entra, yaml.oidc, yaml.token_endpoint) {
-            (Some(entra), None, None) => self.entra(&entra, http, &format!("{path}.entra")),
-            (None, Some(oidc), None) => {
+        let AuthorityYaml { entra, adfs, b2c, external_id, oidc, token_endpoint, .. } = yaml;
+        match (entra, adfs, b2c, external_id, oidc, token_endpoint) {
+            (Some(entra), None, None, None, None, None) => {
+                self.entra(&entra, settings?, http, &format!("{path}.entra"))
+            }
+            (None, Some(adfs), None, None, None, None) => {
+                self.adfs(&adfs, http, &format!("{path}.adfs"))
+            }
+            (None, None, Some(b2c), None, None, None) => {
+                self.b2c(&b2c, http, &format!("{path}.b2c"))
+            }
+            (None, None, None, Some(external_id), None, None) => {
+                self.external_id(&external_id, http, &format!("{path}.external_id"))
+            }
+            (None, None, None, None, Some(oidc), None) => {
                 self.secure_url(&oidc.issuer, &format!("{path}.oidc.issuer"))?;
                 Some(Authority::oidc(oidc.issuer, http))
             }
-            (None, None, Some(endpoint)) => {
+            (None, None, None, None, None, Some(endpoint)) => {
                 let url = self.secure_url(&endpoint, &format!("{path}.token_endpoint"))?;
                 Some(Authority::bare(url, http))
             }
             _ => {
-                self.problem(path, "expected exactly one of entra, oidc, token_endpoint", "");
+                let kinds = "entra, adfs, b2c, external_id, oidc, token_endpoint";
+                self.problem(path, format!("expected exactly one of {kinds}"), "");
                 None
             }
         }
@@ -117,14 +128,6 @@ impl Lowering<'_> {
         Some(HttpSettings { tls, proxy, connect: timeouts.connect.0, total: timeouts.total.0 })
     }
 
-    fn entra(&mut self, yaml: &EntraYaml, http: AuthorityHttp, path: &str) -> Option<Authority> {
-        let tenant_path = format!("{path}.tenant");
-        let hint = "give the tenant's id or one of its domains";
-        let tenant = self.entra_tenant(&yaml.tenant, &tenant_path, hint)?;
-        let instance = self.entra_instance(yaml.instance.as_deref(), yaml.cloud, path)?;
-        self.accept(path, Authority::entra(&instance, &tenant, http), "")
-    }
-
     /// One tenant's id or domain, in lower case.
     pub(super) fn entra_tenant(&mut self, tenant: &str, path: &str, hint: &str) -> Option<String> {
         let tenant = tenant.to_ascii_lowercase();
@@ -154,15 +157,6 @@ impl Lowering<'_> {
             return Some(url);
         }
         None
-    }
-}
-
-/// Sign-in hosts of the clouds (MSAL's preferred network hosts).
-pub(super) fn cloud_host(cloud: CloudYaml) -> &'static str {
-    match cloud {
-        CloudYaml::Public => "https://login.microsoftonline.com",
-        CloudYaml::China => "https://login.partner.microsoftonline.cn",
-        CloudYaml::UsGovernment => "https://login.microsoftonline.us",
     }
 }
 

@@ -208,7 +208,13 @@ impl Lowering<'_> {
         if !has_certificate && (yaml.x5c || yaml.thumbprint.is_some()) {
             self.problem(path, "`x5c` and `thumbprint` need a certificate", "add `certificate`");
         }
-        let default = if has_certificate { Thumbprint::Sha256 } else { Thumbprint::None };
+        let default = if !has_certificate {
+            Thumbprint::None
+        } else if at.authority.is_some_and(Authority::is_adfs) {
+            Thumbprint::Sha1
+        } else {
+            Thumbprint::Sha256
+        };
         let thumbprint = yaml.thumbprint.map_or(default, |yaml| match yaml {
             ThumbprintYaml::Sha256 => Thumbprint::Sha256,
             ThumbprintYaml::Sha1 => Thumbprint::Sha1,

@@ -1,11 +1,11 @@
-//! `entra:` of issuers and clients: clouds, tenants, and where their metadata are.
+//! `entra:` of issuers: clouds, tenants, and where their metadata are.
 
 use url::Url;
 
 use super::Lowering;
-use super::clients::cloud_host;
 use super::issuers::Kind;
-use crate::authority::{AuthorityHttp, ExpectedIssuer, Metadata};
+use super::microsoft::cloud_host;
+use crate::authority::{AuthorityHttp, ExpectedIssuer, Metadata, preferred_host};
 use crate::config::schema::{CloudYaml, EntraIssuerYaml, TenantsYaml};
 use crate::inbound::{EntraIssuers, IssuerIdentity, KeyLocation, Tenants, is_tenant_id};
 
@@ -32,9 +32,7 @@ impl Lowering<'_> {
         let v1_base = match (&yaml.instance, yaml.cloud) {
             (Some(_), _) => v2_base.clone(),
             (None, CloudYaml::China) => "https://sts.chinacloudapi.cn/".to_owned(),
-            (None, CloudYaml::Public | CloudYaml::UsGovernment) => {
-                "https://sts.windows.net/".to_owned()
-            }
+            (None, _) => "https://sts.windows.net/".to_owned(),
         };
         let expected = match &tenants {
             Tenants::AsDiscovered(_) => {
@@ -92,6 +90,9 @@ impl Lowering<'_> {
         if !matches!(url.path(), "" | "/") {
             self.problem(&path, "must be https://host alone", "the tenant has its own key");
         }
+        let preferred = preferred_host(url.host_str().unwrap_or_default()).to_owned();
+        let mut url = url;
+        self.accept(&path, url.set_host(Some(&preferred)), "")?;
         Some(url)
     }
 }

@@ -27,12 +27,18 @@ pub(in crate::config) struct ClientYaml {
     pub(in crate::config) warm_up: bool,
 }
 
-/// An authorization server: exactly one of `entra`, `oidc`, `token_endpoint`.
+/// An authorization server: exactly one of `entra`, `adfs`, `b2c`, `external_id`, `oidc`, `token_endpoint`.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(in crate::config) struct AuthorityYaml {
     /// Microsoft Entra ID.
     pub(in crate::config) entra: Option<EntraYaml>,
+    /// Active Directory Federation Services.
+    pub(in crate::config) adfs: Option<AdfsYaml>,
+    /// Azure AD B2C.
+    pub(in crate::config) b2c: Option<B2cYaml>,
+    /// Microsoft Entra External ID.
+    pub(in crate::config) external_id: Option<ExternalIdYaml>,
     /// Any OpenID Connect or OAuth 2.0 server that publishes metadata.
     pub(in crate::config) oidc: Option<OidcYaml>,
     /// The token endpoint's address, without discovery.
@@ -56,8 +62,38 @@ pub(in crate::config) struct EntraYaml {
     /// Which cloud the tenant lives in.
     #[serde(default)]
     pub(in crate::config) cloud: CloudYaml,
-    /// Another Entra-compatible host, `https://host`.
+    /// Another Entra-compatible host, `https://host`; other names of a cloud's host become the one it prefers.
     pub(in crate::config) instance: Option<String>,
+    /// Ask in this region for tokens in Vicar's own name: its name, or auto for the machine's own.
+    pub(in crate::config) region: Option<String>,
+}
+
+/// Active Directory Federation Services.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(in crate::config) struct AdfsYaml {
+    /// `https://adfs.example/adfs`.
+    pub(in crate::config) url: String,
+}
+
+/// Azure AD B2C.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(in crate::config) struct B2cYaml {
+    /// The tenant's domain, `contoso.onmicrosoft.com`.
+    pub(in crate::config) tenant: String,
+    /// The user flow or policy.
+    pub(in crate::config) policy: String,
+    /// The host; by default `contoso.b2clogin.com` of the tenant's name.
+    pub(in crate::config) host: Option<String>,
+}
+
+/// Microsoft Entra External ID.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(in crate::config) struct ExternalIdYaml {
+    /// The tenant's name: `contoso` of `contoso.ciamlogin.com`.
+    pub(in crate::config) tenant: String,
 }
 
 /// An Entra cloud.
@@ -71,6 +107,14 @@ pub(in crate::config) enum CloudYaml {
     China,
     /// login.microsoftonline.us
     UsGovernment,
+    /// login.microsoftonline.de
+    Germany,
+    /// login.sovcloud-identity.fr
+    Bleu,
+    /// login.sovcloud-identity.de
+    Delos,
+    /// login.sovcloud-identity.sg
+    GovSg,
 }
 
 /// A server that publishes metadata.

@@ -9,8 +9,8 @@ use url::Url;
 
 use super::*;
 use crate::authority::{
-    AssertionSource, Authority, AuthorityHttp, Credential, HttpSettings, Method, ProxySettings,
-    SecretMethod,
+    AssertionSource, Authority, AuthorityHttp, Credential, Entra, HttpSettings, Method,
+    ProxySettings, SecretMethod,
 };
 use crate::secret::SecretSource;
 use crate::token::flow::user::TokenExchange;
@@ -314,7 +314,7 @@ impl Inputs {
         match self.choices[AUTHORITY] {
             0 => Authority::oidc(issuer, http),
             1 => Authority::bare(url, http),
-            2 => Authority::entra(&host, &tenant, http).expect("a URL"),
+            2 => Authority::entra(Entra::new(&host, &tenant, None).expect("a URL"), http),
             _ => Authority::oidc(url.into(), http),
         }
     }
