@@ -23,6 +23,7 @@
 mod support;
 
 mod answers;
+mod authorities;
 mod caching;
 mod client_credentials;
 mod failures;

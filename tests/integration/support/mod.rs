@@ -15,6 +15,7 @@ pub mod registrar;
 pub mod rotating;
 pub mod scene;
 pub mod tls_registrar;
+pub mod tunnel;
 pub mod upstream;
 pub mod vicar;
 pub mod volume;
