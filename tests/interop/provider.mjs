@@ -1,5 +1,10 @@
 //! A certified authority (npm oidc-provider) on a free loopback port, for tests/interop/main.rs.
 //!
+//!   node provider.mjs [FILE]
+//!
+//! With a file it knows the clients of `certified_clients.mjs` as well, and has a second port where
+//! it asks for certificates.
+//!
 //! Prints one line of JSON on stdout when it listens: issuer, endpoints, resources, scope, the
 //! words it adds to refusals and the registered clients. It leaves when its stdin closes, so that
 //! it cannot outlive a killed test.
@@ -15,8 +20,10 @@
 //!   GET /_person  {"token": an access token that a person allowed a client to have}
 //!   GET /_login   {"token": an ID token of the same}; with ?hash=1 it has an `at_hash`
 
+import { once } from 'node:events';
 import { createServer } from 'node:http';
 import { exportJWK, generateKeyPair } from 'jose';
+import * as certified from './certified_clients.mjs';
 
 // Stdout carries one line only, and the provider announces its development settings through here.
 console.info = console.warn = () => {};
@@ -86,6 +93,8 @@ function describe(ctx) {
     content_type: ctx.headers['content-type'] ?? null,
     authentication: authenticationOf(ctx.headers, form),
     basic_form_encoded: isFormEncoded(ctx.headers.authorization),
+    certificate: certified.shown(ctx)?.fingerprint256 ?? null,
+    tls: Boolean(ctx.socket.encrypted),
     withheld,
     status: ctx.status,
     error: ctx.body?.error ?? null,
@@ -167,14 +176,17 @@ async function signingKey(alg) {
   return { ...(await exportJWK(privateKey)), alg, use: 'sig', kid: `interop-${alg}` };
 }
 
-/** The provider behind `issuer`, with a key for each algorithm. */
-async function provider(issuer) {
+/** The provider behind `issuer`, with a key for each algorithm and what is there `besides`. */
+async function provider(issuer, besides) {
   const algorithms = Object.keys(RESOURCES).filter((kind) => kind !== 'opaque');
   const authority = new Provider(issuer, {
-    clients: Object.entries(CLIENTS).map(registration),
-    clientAuthMethods: Object.keys(CLIENTS),
+    clients: [...Object.entries(CLIENTS).map(registration), ...besides.clients],
+    clientAuthMethods: [...Object.keys(CLIENTS), ...besides.clientAuthMethods],
+    discovery: besides.discovery,
     jwks: { keys: await Promise.all(algorithms.map(signingKey)) },
-    ttl: { ClientCredentials: 600 },
+    ttl: {
+      ClientCredentials: (_ctx, _token, { clientId }) => besides.lifetimes[clientId] ?? 600,
+    },
     features: {
       clientCredentials: { enabled: true },
       devInteractions: { enabled: false },
@@ -185,6 +197,7 @@ async function provider(issuer) {
         getResourceServerInfo: resourceServer,
       },
       revocation: { enabled: true },
+      ...besides.features,
     },
   });
   authority.on('server_error', (_ctx, error) => console.error(error));
@@ -192,19 +205,33 @@ async function provider(issuer) {
   return authority;
 }
 
+/** Listens on a free loopback port; the port. */
+async function listen(server) {
+  await once(server.listen(0, '127.0.0.1'), 'listening');
+  return server.address().port;
+}
+
+const [file] = process.argv.slice(2);
 const server = createServer();
-server.listen(0, '127.0.0.1', async () => {
-  const issuer = `http://127.0.0.1:${server.address().port}`;
-  server.on('request', (await provider(issuer)).callback());
-  const ready = {
-    issuer,
-    token_endpoint: `${issuer}/token`,
-    resource: RESOURCE,
-    resources: RESOURCES,
-    scope: 'reports.read',
-    words: WORDS,
-    clients: CLIENTS,
-  };
-  process.stdout.write(`${JSON.stringify(ready)}\n`);
-});
+const issuer = `http://127.0.0.1:${await listen(server)}`;
+let besides = { clients: [], clientAuthMethods: [], discovery: {}, features: {}, lifetimes: {} };
+const servers = [server];
+if (file) {
+  const known = certified.load(file);
+  servers.push(certified.mutualTlsServer(known));
+  besides = certified.configuration(known, `https://localhost:${await listen(servers[1])}`);
+}
+const answer = (await provider(issuer, besides)).callback();
+for (const each of servers) each.on('request', answer);
+const ready = {
+  issuer,
+  token_endpoint: `${issuer}/token`,
+  mtls_token_endpoint: besides.discovery.mtls_endpoint_aliases?.token_endpoint,
+  resource: RESOURCE,
+  resources: RESOURCES,
+  scope: 'reports.read',
+  words: WORDS,
+  clients: CLIENTS,
+};
+process.stdout.write(`${JSON.stringify(ready)}\n`);
 process.stdin.on('close', () => process.exit(0)).resume();
