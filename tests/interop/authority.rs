@@ -1,12 +1,11 @@
 //! The authority in `provider.mjs` (npm oidc-provider) and the judge in `verify.mjs` (npm jose).
 
 use std::{
-    io::{BufRead, BufReader, Write},
+    ffi::OsStr,
+    io::Write,
     net::SocketAddr,
-    process::{ChildStdout, Command, Stdio},
-    sync::mpsc,
-    thread,
-    time::Duration,
+    path::Path,
+    process::{Command, Stdio},
 };
 
 use serde_json::Value;
@@ -14,7 +13,7 @@ use serde_json::Value;
 use crate::{
     plain_http::{self, Answer},
     process::ChildGuard,
-    program::folder,
+    program::{self, folder},
 };
 
 /// A running authority; it ends when this is dropped.
@@ -29,13 +28,17 @@ pub(crate) struct Authority {
 impl Authority {
     /// Starts the provider on a free port and waits for its line.
     pub(crate) fn start() -> Self {
+        Self::launch(&[])
+    }
+
+    /// Starts the provider with the clients of a file, as `certified_clients.mjs` has them.
+    pub(crate) fn with_clients(file: &Path) -> Self {
+        Self::launch(&[file.as_os_str()])
+    }
+
+    fn launch(arguments: &[&OsStr]) -> Self {
         require_setup();
-        let mut command = Command::new("node");
-        command.arg(folder().join("provider.mjs")).stdin(Stdio::piped()).stdout(Stdio::piped());
-        let mut child = ChildGuard(command.spawn().expect("node starts"));
-        let line = first_line(child.0.stdout.take().expect("a piped stdout"));
-        let about: Value = serde_json::from_str(&line)
-            .unwrap_or_else(|_| panic!("the authority did not start, see above. {SETUP}"));
+        let (child, about) = program::serve("provider.mjs", arguments);
         let issuer = about["issuer"].as_str().expect("an issuer");
         let address = issuer.strip_prefix("http://").and_then(|host| host.parse().ok());
         let address = address.expect("an issuer of the form http://IP:PORT");
@@ -137,20 +140,7 @@ pub(crate) fn require_setup() {
     }
 }
 
-/// The first line of a child's stdout, or nothing when it does not come in time.
-fn first_line(stdout: ChildStdout) -> String {
-    let (sender, receiver) = mpsc::channel();
-    thread::spawn(move || {
-        let mut line = String::new();
-        drop(BufReader::new(stdout).read_line(&mut line));
-        drop(sender.send(line));
-    });
-    receiver.recv_timeout(START_LIMIT).unwrap_or_default()
-}
-
 /// What to do when something is missing.
-pub(crate) const SETUP: &str = "The interop tests need Node.js 20 or newer, Python 3 and the \
-    packages pinned in tests/interop: install both, then run `just interop-setup` once.";
-
-/// Node starts in about a second; this is for a machine under load.
-const START_LIMIT: Duration = Duration::from_secs(30);
+pub(crate) const SETUP: &str = "The interop tests need Node.js 20 or newer, Python 3, \
+    OpenSSL 3 and the packages pinned in tests/interop: install them, then run \
+    `just interop-setup` once.";

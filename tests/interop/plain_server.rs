@@ -19,10 +19,24 @@ pub(crate) struct Request {
     pub(crate) body: String,
 }
 
-/// Listens on a free loopback port and gives each request the body that `answer` makes, with status
-/// 200. Each connection has its own thread, as some stay silent; the threads end with the test
-/// process.
-pub(crate) fn listen(answer: impl Fn(Request) -> String + Clone + Send + 'static) -> SocketAddr {
+/// An answer; a body alone has status 200.
+#[derive(Debug)]
+pub(crate) struct Response {
+    pub(crate) status: u16,
+    pub(crate) body: String,
+}
+
+impl From<String> for Response {
+    fn from(body: String) -> Self {
+        Self { status: 200, body }
+    }
+}
+
+/// Listens on a free loopback port and gives each request what `answer` makes. Each connection has
+/// its own thread, as some stay silent; the threads end with the test process.
+pub(crate) fn listen<R: Into<Response>>(
+    answer: impl Fn(Request) -> R + Clone + Send + 'static,
+) -> SocketAddr {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free loopback port");
     let address = listener.local_addr().expect("a bound address");
     thread::spawn(move || {
@@ -30,7 +44,7 @@ pub(crate) fn listen(answer: impl Fn(Request) -> String + Clone + Send + 'static
             let answer = answer.clone();
             thread::spawn(move || {
                 if let Ok(request) = read(&stream) {
-                    drop(stream.write_all(response(&answer(request)).as_bytes()));
+                    drop(stream.write_all(answer(request).into().text().as_bytes()));
                 }
             });
         }
@@ -38,10 +52,15 @@ pub(crate) fn listen(answer: impl Fn(Request) -> String + Clone + Send + 'static
     address
 }
 
-/// An answer with this body, after which the connection closes.
-fn response(body: &str) -> String {
-    let length = body.len();
-    format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}")
+impl Response {
+    /// As it is written; the connection closes after it.
+    fn text(&self) -> String {
+        let Self { status, body } = self;
+        let length = body.len();
+        format!(
+            "HTTP/1.1 {status} As It Is\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}"
+        )
+    }
 }
 
 /// Reads a head and as much body as it announces.
