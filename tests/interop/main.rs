@@ -5,7 +5,8 @@
 //! (npm jose) judge the token that reached the upstream; ids and secrets hold characters that
 //! arrive wrong unless they were encoded as RFC 6749 section 2.3.1 and appendix B say. `inbound`
 //! has Vicar judge the authority's tokens, `differential` compares its judgement with that of two
-//! libraries, and `msal` its token requests with those of a third.
+//! libraries, and `msal` its token requests with those of a third. `credentials` has the clients
+//! that prove themselves with a key.
 //!
 //! Built only with the feature `interop`, so a missing set-up fails instead of being skipped:
 //!
@@ -22,9 +23,11 @@
 )]
 
 mod authority;
+mod credentials;
 mod differential;
 mod inbound;
 mod msal;
+mod openssl;
 mod plain_http;
 mod plain_server;
 mod plan;
