@@ -6,7 +6,7 @@
 //! arrive wrong unless they were encoded as RFC 6749 section 2.3.1 and appendix B say. `inbound`
 //! has Vicar judge the authority's tokens, `differential` compares its judgement with that of two
 //! libraries, and `msal` its token requests with those of a third. `credentials` has the clients
-//! that prove themselves with a key.
+//! that prove themselves with a key, `assertions` what they sign.
 //!
 //! Built only with the feature `interop`, so a missing set-up fails instead of being skipped:
 //!
@@ -22,6 +22,7 @@
     reason = "a test stops at the first surprise and waits by the real clock"
 )]
 
+mod assertions;
 mod authority;
 mod credentials;
 mod differential;
@@ -34,6 +35,7 @@ mod plan;
 mod process;
 mod program;
 mod proxy;
+mod recorder;
 #[path = "../process/scratch.rs"]
 mod scratch;
 mod upstream;
