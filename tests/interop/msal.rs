@@ -5,7 +5,10 @@
 //! equal form parameters. What may differ stands in `ALLOWED` with its reason, and a line there
 //! that nothing needs is a failure too. Headers are not compared, as most of the library's are
 //! telemetry; but neither party may prove itself in one.
+//!
+//! `certificate` compares what they sign with the key of the same certificate.
 
+mod certificate;
 mod form;
 mod library;
 mod token_endpoint;

@@ -4,7 +4,7 @@
 
 Every line is a call: {"method", "tenant", "client_id", "credential", "capabilities", "scopes",
 "assertion", "refresh_token"}. Answers each with one line on stdout: the body of the token request
-that the call ended with, as a JSON text.
+that the call ended with, as a JSON text. With "adfs", the address of an AD FS, it goes there.
 
 Nothing leaves the process: the only way out of the HTTP client that `msal` is given is `Recorder`.
 """
@@ -39,12 +39,13 @@ class Recorder(requests.adapters.BaseAdapter):
 
     def answer(self, request):
         """The document at the request's address; only what the library has asked for so far."""
-        base = f"{HOST}/{self.call['tenant']}"
-        token_endpoint = f"{base}/oauth2/v2.0/token"
-        if request.url == f"{base}/v2.0/.well-known/openid-configuration":
+        base = authority(self.call)
+        version = "" if "adfs" in self.call else "/v2.0"
+        token_endpoint = f"{base}/oauth2{version}/token"
+        if request.url == f"{base}{version}/.well-known/openid-configuration":
             return {
-                "issuer": f"{base}/v2.0",
-                "authorization_endpoint": f"{base}/oauth2/v2.0/authorize",
+                "issuer": f"{base}{version}",
+                "authorization_endpoint": f"{base}/oauth2{version}/authorize",
                 "token_endpoint": token_endpoint,
             }
         if request.url.startswith(f"{HOST}/common/discovery/instance?"):
@@ -66,6 +67,11 @@ class Recorder(requests.adapters.BaseAdapter):
             "id_token": f"{encoded({'alg': 'none'})}.{encoded(person)}.",
             "client_info": encoded({"uid": "a-person", "utid": call["tenant"]}),
         }
+
+
+def authority(call):
+    """Whom a call asks."""
+    return call.get("adfs") or f"{HOST}/{call['tenant']}"
 
 
 def encoded(members):
@@ -98,14 +104,14 @@ def form(call):
     client.adapters.clear()
     client.mount("https://", recorder)
     credential = call["credential"]
-    if isinstance(credential, dict):
+    if isinstance(credential, dict) and "client_assertion" in credential:
         # A function, as the library advises: it would follow a file that changes.
         assertion = credential["client_assertion"]
         credential = {"client_assertion": lambda: assertion}
     app = msal.ConfidentialClientApplication(
         call["client_id"],
         client_credential=credential,
-        authority=f"{HOST}/{call['tenant']}",
+        authority=authority(call),
         http_client=client,
         client_capabilities=call["capabilities"],
     )

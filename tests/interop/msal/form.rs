@@ -60,9 +60,14 @@ impl Form {
         self.0.contains_key(parameter)
     }
 
+    /// The text of a parameter, empty when it is not there.
+    pub(super) fn text(&self, parameter: &str) -> &str {
+        self.0.get(parameter).and_then(Value::as_str).unwrap_or_default()
+    }
+
     /// The grant, by its registered name.
     pub(super) fn grant_type(&self) -> &str {
-        self.0.get("grant_type").and_then(Value::as_str).unwrap_or_default()
+        self.text("grant_type")
     }
 
     /// Every parameter of either.
