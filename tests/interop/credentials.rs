@@ -2,10 +2,8 @@
 //!
 //! `provider.mjs` knows each client by its public key or its certificate and refuses an assertion
 //! that it has seen before; `openssl` makes the keys, in each of the forms that Vicar reads. What
-//! reaches the upstream is judged by `jose`, as in `main`. Tokens that are bound to a certificate
-//! go to `bound_api.mjs`, which takes them over no other.
+//! reaches the upstream is judged by `jose`, as in `main`.
 
-mod bound;
 mod key_forms;
 mod world;
 

@@ -6,7 +6,6 @@ use std::{
     process::{Command, Stdio},
 };
 
-use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 
 use crate::{
     authority::SETUP,
@@ -127,13 +126,6 @@ impl Keys {
     fn shown(&self, name: &str, digest: &str) -> String {
         let shown = self.run(&format!("x509 -in {name}.crt -noout -fingerprint -{digest}"), []);
         shown.trim().split_once('=').expect("NAME=DIGEST").1.to_owned()
-    }
-
-    /// The same as RFC 8705 section 3.1 has it in tokens: base64url.
-    pub(crate) fn digest(&self, name: &str) -> String {
-        let byte = |pair: &str| u8::from_str_radix(pair, 16).expect("a byte");
-        let bytes: Vec<u8> = self.fingerprint(name).split(':').map(byte).collect();
-        URL_SAFE_NO_PAD.encode(bytes)
     }
 
     /// Writes a file beside the keys.

@@ -3,16 +3,12 @@
 //!
 //! Part of `credentials`.
 
-use std::ffi::OsStr;
-
 use serde_json::{Value, json};
 
 use crate::{
     authority::Authority,
     openssl::{Keys, Kind},
     plain_http::Answer,
-    process::ChildGuard,
-    program,
     proxy::{Place, Proxy, quoted},
     upstream::{GREETING, Upstream, only_bearer_token},
 };
@@ -44,12 +40,6 @@ pub(super) enum Reach {
     TokenEndpoint,
 }
 
-/// An API that takes bound tokens only over their certificate.
-pub(super) struct BoundApi {
-    origin: String,
-    _child: ChildGuard,
-}
-
 impl World {
     /// Starts an authority that knows these clients, each as `certified_clients.mjs` wants it.
     pub(super) fn new(keys: Keys, clients: &[Value]) -> Self {
@@ -66,16 +56,6 @@ impl World {
     /// Starts Vicar with these clients.
     pub(super) fn vicar(&self, clients: &[Client]) -> Proxy {
         Proxy::configured(|place| self.configuration(clients, place))
-    }
-
-    /// Starts an API that trusts the authority.
-    pub(super) fn bound_api(&self) -> BoundApi {
-        let file = self.keys.path("clients.json");
-        let [issuer, audience] = ["issuer", "resource"].map(|name| self.authority.about(name));
-        let arguments = [file.as_os_str(), OsStr::new(issuer), OsStr::new(audience)];
-        let (child, about) = program::serve("bound_api.mjs", &arguments);
-        let origin = about["origin"].as_str().expect("an origin").to_owned();
-        BoundApi { origin, _child: child }
     }
 
     /// Calls a client's route and wants a token that `jose` accepts, for that client, at the upstream.
@@ -171,13 +151,6 @@ impl Client {
     pub(super) fn new(name: &str, id: &str, reach: Reach, credential: &str) -> Self {
         let [name, id, credential] = [name, id, credential].map(str::to_owned);
         Self { name, id, reach, credential, upstream: None }
-    }
-}
-
-impl BoundApi {
-    /// What stands under `upstream` to reach it.
-    pub(super) fn upstream(&self, world: &World) -> String {
-        format!("{{ url: '{}', ca: {} }}", self.origin, world.keys.file("root.crt"))
     }
 }
 
