@@ -80,7 +80,7 @@ pub enum AssertionSource {
 /// Somebody who is asked for an assertion: it keeps the latest while that is good.
 pub trait AssertionProvider: fmt::Debug + Send + Sync {
     /// An assertion that is good now; the error is for the log.
-    fn assertion(&self) -> Asking<'_>;
+    fn assertion<'a>(&'a self, clock: &'a Clock) -> Asking<'a>;
 
     /// Adds what tells it from others.
     fn add_to_key(&self, key: &mut CacheKeyBuilder);
@@ -148,9 +148,9 @@ impl Credential {
     }
 
     /// What its files hold now, or held when they could last be read.
-    async fn load(self: &Arc<Self>) -> Result<Arc<Proof>, CredentialError> {
+    async fn load(self: &Arc<Self>, clock: &Clock) -> Result<Arc<Proof>, CredentialError> {
         let read = if let Method::ClientAssertion(AssertionSource::Asked(provider)) = &self.method {
-            let asked = provider.assertion().await.map_err(CredentialError);
+            let asked = provider.assertion(clock).await.map_err(CredentialError);
             asked.map(|assertion| Some(Proof::of_assertion(assertion)))
         } else {
             let (credential, known) = (Arc::clone(self), self.lock().latest.clone());
@@ -180,7 +180,7 @@ impl Credential {
     /// What is worth trying, best first: what the files hold, unless it was refused a moment ago, and what worked
     /// before.
     async fn proofs(self: &Arc<Self>, clock: &Clock) -> Result<Vec<Arc<Proof>>, CredentialError> {
-        let fresh = self.load().await;
+        let fresh = self.load(clock).await;
         let history = self.lock();
         let old = history.working.clone();
         let proofs = match (fresh, old) {

@@ -23,6 +23,7 @@
 mod support;
 
 mod answers;
+mod assertion_url;
 mod authorities;
 mod caching;
 mod client_credentials;

@@ -6,7 +6,6 @@ use std::{
     process::{Command, Stdio},
 };
 
-
 use crate::{
     authority::SETUP,
     process::ScratchGuard,

@@ -2,6 +2,7 @@
 //!
 //! Part of `authority::credential`. The latest is kept until half of its life is over; one request at a time.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -21,11 +22,10 @@ pub struct AssertionUrl {
     /// Where, with the audience in its query.
     url: Url,
     /// What it wants to be shown.
-    bearer: Option<SecretSource>,
+    bearer: Option<Arc<SecretSource>>,
     /// The member of the answer that is the assertion.
     member: String,
     http: AuthorityHttp,
-    clock: Clock,
     latest: Mutex<Option<(SecretString, Moment)>>,
 }
 
@@ -42,13 +42,15 @@ impl AssertionUrl {
         if let Some(audience) = audience {
             url.query_pairs_mut().append_pair("audience", audience);
         }
-        Self { url, bearer, member, http, clock: Clock::system(), latest: Mutex::default() }
+        Self { url, bearer: bearer.map(Arc::new), member, http, latest: Mutex::default() }
     }
 
-    async fn ask(&self) -> Result<(SecretString, Moment), String> {
-        let bearer = self.bearer.as_ref().map(SecretSource::read).transpose();
-        let bearer = bearer.map_err(|error| error.to_string())?;
-        let asked = self.clock.now();
+    async fn ask(&self, clock: &Clock) -> Result<(SecretString, Moment), String> {
+        let bearer = match &self.bearer {
+            Some(bearer) => Some(bearer.load().await.map_err(|error| error.to_string())?),
+            None => None,
+        };
+        let asked = clock.now();
         let answer = self.http.get_with(&self.url, bearer.as_ref()).await;
         let answer = answer.map_err(|error: AuthorityError| error.to_string())?;
         if !answer.status.is_success() {
@@ -58,19 +60,20 @@ impl AssertionUrl {
         let assertion = body.get(&self.member).and_then(Value::as_str);
         let assertion = assertion.ok_or_else(|| format!("no text member `{}`", self.member))?;
         let exp = expiry(assertion).ok_or("no signed JWT with `exp`")?;
-        let life = exp.saturating_sub(self.clock.wall()).min(MAX_LIFE);
+        let life = exp.saturating_sub(clock.wall()).min(MAX_LIFE);
         Ok((assertion.into(), asked.after(life / 2)))
     }
 
-    async fn current(&self) -> Result<SecretString, String> {
+    async fn current(&self, clock: &Clock) -> Result<SecretString, String> {
         let mut latest = self.latest.lock().await;
         if let Some((assertion, until)) = latest.as_ref()
-            && self.clock.now() < *until
+            && clock.now() < *until
         {
             return Ok(assertion.clone());
         }
         let host = self.url.host_str().unwrap_or_default();
-        let fresh = self.ask().await.map_err(|what| format!("the assertion of {host}: {what}"))?;
+        let fresh =
+            self.ask(clock).await.map_err(|what| format!("the assertion of {host}: {what}"))?;
         let assertion = fresh.0.clone();
         *latest = Some(fresh);
         Ok(assertion)
@@ -78,8 +81,8 @@ impl AssertionUrl {
 }
 
 impl AssertionProvider for AssertionUrl {
-    fn assertion(&self) -> Asking<'_> {
-        Box::pin(self.current())
+    fn assertion<'a>(&'a self, clock: &'a Clock) -> Asking<'a> {
+        Box::pin(self.current(clock))
     }
 
     fn add_to_key(&self, key: &mut CacheKeyBuilder) {

@@ -53,7 +53,7 @@ impl<'a> Attempts<'a> {
     /// The next to try.
     pub(in crate::authority) async fn next(&mut self) -> Option<Attempt<'a>> {
         if let Some(credential) = self.again.take()
-            && let Ok(proof) = credential.load().await
+            && let Ok(proof) = credential.load(self.clock).await
         {
             return Some(Attempt { credential, proof });
         }
