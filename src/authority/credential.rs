@@ -141,7 +141,7 @@ impl Credential {
     /// When they do not hold a proof that is good now.
     pub fn check(&self, clock: &Clock) -> Result<(), CredentialError> {
         if let Some(proof) = self.method.read(None)? {
-            proof.check(clock)?;
+            self.judge(&proof, clock)?;
             self.lock().latest = Some(Arc::new(proof));
         }
         Ok(())
@@ -195,7 +195,7 @@ impl Credential {
         };
         drop(history);
         let mut failure = None;
-        let good = |proof: &Arc<Proof>| match proof.check(clock) {
+        let good = |proof: &Arc<Proof>| match self.judge(proof, clock) {
             Ok(()) => true,
             Err(error) => {
                 failure.get_or_insert(error);
@@ -207,6 +207,15 @@ impl Credential {
             Some(error) if proofs.is_empty() => Err(error),
             _ => Ok(proofs),
         }
+    }
+
+    /// Whether a proof is good now; the error says where it is from.
+    fn judge(&self, proof: &Proof, clock: &Clock) -> Result<(), CredentialError> {
+        let place = match &self.method {
+            Method::ClientAssertion(AssertionSource::Kept(source)) => source.described() + ": ",
+            _ => String::new(),
+        };
+        proof.check(clock).map_err(|CredentialError(what)| CredentialError(place + &what))
     }
 
     /// The authority has taken it.

@@ -35,7 +35,7 @@ fn given(assertion: &str) -> String {
     json!({ "value": assertion, "other": "x" }).to_string()
 }
 
-async fn start(authority: &Authority, giver: &Upstream, upstream: &Upstream) -> Vicar {
+fn start(authority: &Authority, giver: &Upstream, upstream: &Upstream) -> Vicar {
     let credential = format!(
         "client_assertion: {{ from_url: {{ url: '{}/token?job=7', bearer: {{ danger_inline: \
          job-secret }}, audience: 'api://Exchange' }} }}",
@@ -62,7 +62,7 @@ async fn it_is_asked_with_our_bearer_and_what_it_gave_proves_us_for_half_of_its_
     authority.always(Some(Answer::token("t", 100)));
     let [first, second] = [assertion(1, 1000), assertion(2, 100_000)];
     let giver = giver(vec![given(&first), given(&second)]).await;
-    let vicar = start(&authority, &giver, &upstream).await;
+    let vicar = start(&authority, &giver, &upstream);
     for after in [0, 200, 400] {
         assert_eq!(call(&vicar, after).await.0, 200);
     }
@@ -81,7 +81,7 @@ async fn what_it_gave_serves_until_it_expires_when_it_gives_nonsense_and_no_long
         let (authority, upstream) = (Authority::start().await, Upstream::start().await);
         authority.always(Some(Answer::token("t", 100)));
         let giver = giver(vec![given(&assertion(1, 1000)), nonsense.to_owned()]).await;
-        let vicar = start(&authority, &giver, &upstream).await;
+        let vicar = start(&authority, &giver, &upstream);
         for after in [0, 600] {
             assert_eq!(call(&vicar, after).await.0, 200, "{nonsense}");
         }

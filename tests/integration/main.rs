@@ -27,6 +27,7 @@ mod assertion_url;
 mod authorities;
 mod caching;
 mod client_credentials;
+mod credential_files;
 mod failures;
 mod fallback;
 mod forwarding;
