@@ -443,7 +443,7 @@ async fn asserting(file: &Scratch, flow: &str) -> World {
 async fn a_client_assertion_is_read_for_every_request() {
     let file = Scratch::new();
     for flow in [ON_BEHALF_OF, "client_credentials: { client: c, scopes: [s] }"] {
-        file.write("e30.e30.c2ln");
+        file.write(AT_LOAD);
         let world = asserting(&file, flow).await;
         let assertion = |id: &str, exp: u64| world.key.token(&json!({ "jti": id, "exp": exp }));
         let caller = world.token_of("alice", &json!({ "exp": now() + 24 * 3600 }));
@@ -475,7 +475,7 @@ async fn a_client_assertion_is_read_for_every_request() {
 #[tokio::test]
 async fn an_assertion_that_is_not_good_is_never_sent() {
     let file = Scratch::new();
-    file.write("secret");
+    file.write(AT_LOAD);
     let world = asserting(&file, ON_BEHALF_OF).await;
     let expired = world.key.token(&json!({ "exp": now() - 1 }));
     let eternal = world.key.token(&json!({ "sub": "me" }));
@@ -511,6 +511,8 @@ async fn an_assertion_that_is_not_good_is_never_sent() {
     assert_eq!(call("alice").await.status, 200);
 }
 
+/// `{"exp":99999999999}`, which is good enough for `vicar check`.
+const AT_LOAD: &str = "e30.eyJleHAiOjk5OTk5OTk5OTk5fQ.c2ln";
 const ON_BEHALF_OF: &str = "on_behalf_of: { client: c, scopes: [s] }";
 const EXCHANGE: &str = "urn:ietf:params:oauth:grant-type:token-exchange";
 const JWT_BEARER: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer";
